@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is the process alive; is the node ready: for whoever restarts processes and routes requests."""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vervain.gateways.native.gateway import NativeGateway
+from vervain.gateways.native.problems import UNAVAILABLE, RequestProblem
+from vervain.gateways.native.requests import require_known_query
+from vervain.sdk.contract import TEXT
+
+HEARTBEATS_MISSED_MAX: Final = 3
+NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+async def tell_alive(_gateway: NativeGateway, request: Request) -> Response:
+    """Tell that the process answers."""
+    require_known_query(request)
+    return Response("alive\n", media_type=TEXT, headers=NO_STORE)
+
+
+async def tell_ready(gateway: NativeGateway, request: Request) -> Response:
+    """Tell that the node takes transactions and its newest block is not stale."""
+    require_known_query(request)
+    node = gateway.node
+    node.submit_many([])  # Unreachable when the engine is stopped or halted
+    behind = node.clock() - node.head.time
+    if behind > HEARTBEATS_MISSED_MAX * node.settings.heartbeat_seconds:
+        raise RequestProblem(
+            UNAVAILABLE,
+            "The newest block is too old",
+            why=f"It is {int(behind)} s old; a heartbeat comes every {node.settings.heartbeat_seconds:g} s",
+            do="Look at the node's log and its disk.",
+        )
+    return Response("ready\n", media_type=TEXT, headers=NO_STORE)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's newest signed checkpoint: its own cosignature first, then the outside witnesses'.
+
+A checkpoint is signed when somebody asks for proof, once a log size. A node whose cosigner has signed a larger log than
+its state holds was restored behind its own word: it orders nothing until it has the missing blocks, or it would fork.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import msgspec
+
+from vervain.ledger.machine.application import CommittedState
+from vervain.ledger.primitives.merkle_log import TiledTree
+from vervain.node.config import NodeSettings
+from vervain.node.cosigner import Cosigner
+from vervain.node.directory import DataDirectory
+from vervain.node.founding import COSIGNING_KEY_FILE
+from vervain.node.witnesses import WitnessFailure, Witnesses
+from vervain.sealing.checkpoints import Checkpoint, SignatureLine, format_signed
+from vervain.sealing.keys import read_signing_key
+from vervain.storage.errors import StorageError
+
+
+class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint, who signed it, and which witnesses did not answer this time."""
+
+    checkpoint: Checkpoint
+    lines: tuple[SignatureLine, ...]
+    failures: tuple[WitnessFailure, ...]
+
+    @property
+    def text(self) -> bytes:
+        """The signed note."""
+        return format_signed(self.checkpoint, self.lines)
+
+
+class CheckpointDesk:
+    """Signs the head of one chain, on demand.
+
+    Args:
+        directory, settings: Of the node.
+        chain: The log's origin.
+        view: Opens a snapshot of committed state.
+        clock: UTC seconds.
+    """
+
+    def __init__(
+        self,
+        directory: DataDirectory,
+        settings: NodeSettings,
+        chain: str,
+        view: Callable[[], AbstractContextManager[CommittedState]],
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._chain, self._view, self._clock = chain, view, clock
+        key = read_signing_key(directory.keys / COSIGNING_KEY_FILE)
+        self._cosigner = Cosigner(key, settings.name, directory.cosigner_state)
+        self._witnesses = Witnesses(settings.witnesses)
+        self._lock = threading.Lock()
+        self._newest: SignedCheckpoint | None = None
+
+    def require_not_behind(self) -> None:
+        """Refuse to order blocks on a state that is behind what this node has cosigned.
+
+        Raises: StorageError.
+        """
+        signed = self._cosigner.head
+        with self._view() as state:
+            head = state.head()
+            assert head is not None
+            if head.log_size < signed.size:
+                raise StorageError(
+                    f"This node has cosigned a log of {signed.size} leaves, but holds only {head.log_size}",
+                    why="It was restored from an older backup; going on would fork the chain",
+                    do="Restore the missing blocks from a newer backup or another copy, then start again.",
+                )
+            if signed.size and TiledTree(head.log_size, state.tile).root_at(signed.size) != signed.root:
+                raise StorageError(
+                    f"The log differs from the one this node cosigned at {signed.size} leaves",
+                    why="Data was altered or belongs to another copy of the chain",
+                    do="Run `vervain audit`; restore from a backup.",
+                )
+
+    def newest(self) -> SignedCheckpoint:
+        """Return the newest head, signed; asks the witnesses when the log has grown or some had not answered.
+
+        Raises: CosignRefused when the head does not extend what was signed before.
+        """
+        with self._lock, self._view() as state:
+            head = state.head()
+            assert head is not None
+            if self._newest is not None and self._newest.checkpoint.size == head.log_size and not self._newest.failures:
+                return self._newest
+            tree = TiledTree(head.log_size, state.tile)
+            checkpoint = Checkpoint(origin=self._chain, size=head.log_size, root=head.log_root)
+            proof = tree.consistency_path(self._cosigner.head.size)
+            own = self._cosigner.cosign(checkpoint, proof=proof, time=int(self._clock()))
+            collected = self._witnesses.collect(checkpoint, [own], tree.consistency_path)
+            self._newest = SignedCheckpoint(
+                checkpoint=checkpoint, lines=(own, *collected.lines), failures=collected.failures
+            )
+            return self._newest
+
+    def close(self) -> None:
+        """Close the connections to the witnesses."""
+        self._witnesses.close()

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The facade of one running node: submit, query, prove, receipts; what gateways, portal and CLI stand on.
+
+A node holds the embedded engine over its block log and state, the cosigner, the witnesses it asks, and the desks of the
+members it serves. It decides nothing about the ledger: it may only ask.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from pathlib import Path
+from time import time as system_time
+from types import TracebackType
+from typing import Self
+
+from vervain.engines.engine import FinalOutcome, Listener
+from vervain.engines.errors import OutOfSync
+from vervain.engines.solo.engine import SoloEngine
+from vervain.ledger.catalogue import CATALOGUE
+from vervain.ledger.machine.application import CommittedState
+from vervain.ledger.machine.block import Block
+from vervain.ledger.machine.changes import BlockSummary
+from vervain.ledger.machine.genesis import chain_name, decode_genesis
+from vervain.ledger.machine.store import Store
+from vervain.ledger.primitives import signatures
+from vervain.ledger.primitives.merkle_log import TiledTree
+from vervain.node.config import NodeSettings, read_settings
+from vervain.node.cosigning import CheckpointDesk
+from vervain.node.directory import DataDirectory
+from vervain.node.receipts import ReceiptDesk
+from vervain.node.trust import trust_file
+from vervain.sealing.receipts import Receipt
+from vervain.storage.block_log import BlockLog
+from vervain.storage.state_store import StateStore
+
+
+class Node:
+    """One member's node over its data directory.
+
+    Use as a context manager, or call `start` and `stop`.
+
+    Raises: ConfigError, StorageError, OutOfSync on opening; InvariantBroken when the signature library gives other
+    verdicts.
+    """
+
+    def __init__(self, root: Path, *, clock: Callable[[], float] = system_time) -> None:
+        signatures.self_test()
+        self.directory = DataDirectory(root)
+        self.settings: NodeSettings = read_settings(self.directory.settings)
+        if not self.directory.exists:
+            raise OutOfSync(
+                "There is no chain in this directory", why=f"{root} has no genesis", do="Run `vervain init`."
+            )
+        self.genesis = self.directory.genesis.read_bytes()
+        self.chain = chain_name(decode_genesis(self.genesis), self.genesis)
+        self.clock = clock
+        self._block_log = BlockLog(self.directory.blocks, chain=self.chain)
+        self._state = StateStore(self.directory.state, chain=self.chain)
+        self.engine = SoloEngine(
+            CATALOGUE,
+            self._block_log,
+            self._state,
+            clock=clock,
+            heartbeat_seconds=self.settings.heartbeat_seconds,
+            catalogue_name="vervain.ledger.catalogue:CATALOGUE",
+        )
+        self.checkpoints = CheckpointDesk(self.directory, self.settings, self.chain, self.engine.view, clock=clock)
+        self.receipts = ReceiptDesk(self._block_log, self.engine, self.checkpoints)
+
+    # Life
+
+    def start(self) -> Self:
+        """Take transactions."""
+        self.checkpoints.require_not_behind()
+        self.engine.start()
+        return self
+
+    def stop(self) -> None:
+        """Finish what is waiting, then close files."""
+        self.engine.stop()
+        self.checkpoints.close()
+        self._block_log.close()
+        self._state.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # Writing
+
+    def submit_many(self, encoded: Sequence[bytes]) -> "Future[list[FinalOutcome]]":
+        """Hand in transactions; the future holds their durable outcomes in order.
+
+        Raises: Unreachable.
+        """
+        return self.engine.submit(encoded)
+
+    def submit(self, encoded: bytes, *, timeout_seconds: float = 30.0) -> FinalOutcome:
+        """Hand in one transaction and wait for its durable outcome.
+
+        Raises: Unreachable, TimeoutError (then it may still be ordered: send the same bytes again).
+        """
+        return self.engine.submit([encoded]).result(timeout_seconds)[0]
+
+    # Reading
+
+    def view(self) -> AbstractContextManager[CommittedState]:
+        """Open a snapshot of the newest committed state."""
+        return self.engine.view()
+
+    def query(self, name: str, arguments: bytes = b"{}") -> bytes:
+        """Answer a named question; canonical bytes in and out.
+
+        Refuses: Malformed, NotFound and what the question's reader refuses.
+        """
+        with self.view() as state:
+            return self.engine.application.query(name, arguments, state)
+
+    def store(self, state: CommittedState) -> Store:
+        """Return the committed state as the module queries read it."""
+        return Store(state)
+
+    @property
+    def head(self) -> BlockSummary:
+        """The newest durable height."""
+        head = self.engine.application.head
+        assert head is not None
+        return head
+
+    def block(self, height: int) -> Block:
+        """Return a stored block.
+
+        Raises: StorageError when there is none at this height.
+        """
+        return self._block_log.read(height)
+
+    def blocks(self, from_height: int) -> Iterator[Block]:
+        """Yield stored blocks from a height on."""
+        return self._block_log.blocks(from_height)
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener` called after each durable block, on the engine's thread."""
+        self.engine.listen(listener)
+
+    # Proof
+
+    def receipt(self, leaf_index: int, entry_index: int = 0) -> Receipt:
+        """Return the receipt of one entry of the transaction at a log index, under the newest cosigned checkpoint.
+
+        Refuses: NotFound when there is no such leaf, transaction or entry.
+        """
+        return self.receipts.of_entry(leaf_index, entry_index)
+
+    def trust_file(self) -> bytes:
+        """Return the trust file of this chain as this node knows it."""
+        with self.view() as state:
+            return trust_file(chain=self.chain, genesis=self.genesis, settings=self.settings, state=state)
+
+    def consistency_path(self, old_size: int, size: int) -> tuple[bytes, ...]:
+        """Return the proof that the log of `old_size` leaves is a prefix of the log of `size`."""
+        with self.view() as state:
+            return TiledTree(self.head.log_size, state.tile).consistency_path(old_size, size)

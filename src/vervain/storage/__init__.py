@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one member keeps on disk of the agreed world: block log, state, their audit and backup. Knows no module."""
