@@ -50,7 +50,6 @@ WITNESSES_MAX = 32
 HANDOVERS_MAX = 1_000
 PINNED_MAX = 1_000
 BUCKET_BITS = 18
-BUCKET_PAIRS_MAX = 2**32
 TIME_MAX = 253_402_300_799  # the last second of the year 9999
 
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
@@ -807,20 +806,16 @@ def _verify_block(proof: JsonObject, leaf: JsonObject, verified: Verified) -> Ve
     state = _object(proof, "state")
     present = "value" in state
     specific = ("bucket_path", "position", "value") if present else ("bucket_neighbours",)
-    _require_fields(state, ("bucket_size", "key", "table", "tree_path", *specific))
+    _require_fields(state, ("key", "table", "tree_path", *specific))
     table, row_key = _text(state, "table", 64), _bytes(state, "key")
     place = sha256(b"vervain/key/v1\n" + table.encode() + b"\n" + row_key).digest()
-    size = _natural(state, "bucket_size")
-    if size > BUCKET_PAIRS_MAX:
-        _damaged("a bucket has too many rows")
     row: bytes | None = None
     if present:
         row = canonical_json(_object(state, "value"))
         pair = place + sha256(b"\x02" + row).digest()
-        pair_leaf = sha256(b"\x00" + pair).digest()
-        bucket = root_from_path(pair_leaf, _natural(state, "position"), size, _hashes(state, "bucket_path", PATH_MAX))
+        bucket = _climb(pair, _natural(state, "position"), _hashes(state, "bucket_path", PATH_MAX))
     else:
-        bucket = _absent_bucket(place, state, size)
+        bucket = _absent_bucket(place, state)
     node = _bucket_of(place)
     tree_path = _hashes(state, "tree_path", BUCKET_BITS)
     if len(tree_path) != BUCKET_BITS:
@@ -837,27 +832,51 @@ def _bucket_of(place: bytes) -> int:
     return int.from_bytes(place[:3], "big") >> 24 - BUCKET_BITS
 
 
-def _absent_bucket(place: bytes, state: JsonObject, size: int) -> bytes:
+def _climb(pair: bytes, position: int, path: Sequence[bytes]) -> bytes:
+    """Return the root above a pair. Bit i of `position` says that hash i of the path stands on the left."""
+    if position >> len(path):
+        raise ProofError("A row's position does not fit its path", "It was altered")
+    node = sha256(b"\x00" + pair).digest()
+    for sibling in path:
+        node = sha256(b"\x01" + (sibling + node if position & 1 else node + sibling)).digest()
+        position >>= 1
+    return node
+
+
+def _absent_bucket(place: bytes, state: JsonObject) -> bytes:
     """Return the bucket's root, after checking that `place` lies between two neighbours, or before or after all."""
-    shown: list[tuple[int, bytes]] = []
+    shown: list[tuple[bytes, int, int]] = []  # place, position, length of the path
     roots = set()
     for item in _list(state, "bucket_neighbours", 2):
         if not isinstance(item, dict):
             _damaged("a neighbour is not an object")
         _require_fields(item, ("pair", "path", "position"))
-        pair, position = _bytes(item, "pair", 64), _natural(item, "position")
-        shown.append((position, pair[:32]))
-        roots.add(root_from_path(sha256(b"\x00" + pair).digest(), position, size, _hashes(item, "path", PATH_MAX)))
-    if not size and not shown:
+        pair, position, path = _bytes(item, "pair", 64), _natural(item, "position"), _hashes(item, "path", PATH_MAX)
+        shown.append((pair[:32], position, len(path)))
+        roots.add(_climb(pair, position, path))
+    if not shown:
         return sha256(b"").digest()
-    positions, places = [position for position, _ in shown], [neighbour for _, neighbour in shown]
-    between = len(shown) == 2 and positions[1] == positions[0] + 1 and places[0] < place < places[1]
-    before = positions == [0] and place < places[0]
-    after = positions == [size - 1] and places[0] < place
-    same_bucket = all(_bucket_of(neighbour) == _bucket_of(place) for neighbour in places)
-    if not (between or before or after) or not same_bucket or len(roots) != 1:
+    (first, position, length), (last, _, _) = shown[0], shown[-1]
+    if len(shown) == 2:
+        leaves_no_room = first < place < last and _are_adjacent(shown[0][1:], shown[1][1:])
+    else:
+        is_leftmost, is_rightmost = position == 0, position == 2**length - 1
+        leaves_no_room = (is_leftmost and place < first) or (is_rightmost and first < place)
+    same_bucket = all(_bucket_of(neighbour) == _bucket_of(place) for neighbour, _, _ in shown)
+    if not leaves_no_room or not same_bucket or len(roots) != 1:
         raise ProofError("The proof does not show that the row is absent", "Its neighbours are not the right ones")
     return roots.pop()
+
+
+def _are_adjacent(left: tuple[int, int], right: tuple[int, int]) -> bool:
+    """Tell whether no leaf can stand between two, each given as position and length of its path.
+
+    Seen from the root both go the same way, until one turns left and then only right, the other the reverse.
+    """
+    left_turns = (~left[0] & left[0] + 1).bit_length()  # its trailing ones, and the zero above them
+    right_turns = (right[0] & -right[0]).bit_length()  # its trailing zeros, and the one above them
+    above = left[1] - left_turns
+    return right_turns > 0 and above == right[1] - right_turns >= 0 and left[0] >> left_turns == right[0] >> right_turns
 
 
 def _verify_genesis(leaf: JsonObject, verified: Verified, trust: Trust) -> Verified:

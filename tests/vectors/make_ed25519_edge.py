@@ -27,9 +27,8 @@ def add(first: Point, second: Point) -> Point:
     """Add two affine points of the twisted Edwards curve."""
     (x1, y1), (x2, y2) = first, second
     product = D * x1 * x2 * y1 * y2 % P
-    x = (x1 * y2 + x2 * y1) * pow(1 + product, -1, P) % P
-    y = (y1 * y2 + x1 * x2) * pow(1 - product, -1, P) % P
-    return x, y
+    both = pow(1 - product * product, -1, P)  # inverse of (1 + product) * (1 - product)
+    return (x1 * y2 + x2 * y1) * (1 - product) * both % P, (y1 * y2 + x1 * x2) * (1 + product) * both % P
 
 
 def multiply(scalar: int, point: Point) -> Point:
@@ -100,7 +99,9 @@ def holds(key_point: Point, r: bytes, scalar: int, h: int) -> bool:
     return encode(add(multiply(scalar, BASE), negative(multiply(h, key_point)))) == r
 
 
-def vector(row: str, key: bytes, message: bytes, signature: bytes, accepted: bool, registrable: bool) -> dict[str, object]:
+def vector(
+    row: str, key: bytes, message: bytes, signature: bytes, accepted: bool, registrable: bool
+) -> dict[str, object]:
     """Return one case. `registrable`: whether the key may be registered."""
     return {
         "row": row,

@@ -9,6 +9,7 @@ state/                LMDB: rows, proved buckets, log tiles, outcomes, heads
 readmodel.sqlite      SQL tables built from events; disposable
 cosigner.state        the last checkpoint cosigned, fsynced before signing
 keys/                 the node's cosigning and engine keys, mode 0600
+imports/              what the FHIR import keeps: organisations, wallets, its token key
 members/<id>/         one folder a member this node serves: keys/, vault/, access/, wallets/
 ```
 """
@@ -56,6 +57,11 @@ class DataDirectory:
     def keys(self) -> Path:
         """Folder of the node's own keys."""
         return self.root / "keys"
+
+    @property
+    def imports(self) -> Path:
+        """What the FHIR import keeps: who is which member, and the wallets it made."""
+        return self.root / "imports"
 
     def member(self, organisation: bytes) -> Path:
         """Folder of one served member, named by its 32-byte id in hex."""

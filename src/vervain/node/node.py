@@ -26,9 +26,12 @@ from vervain.ledger.primitives import signatures
 from vervain.ledger.primitives.merkle_log import TiledTree
 from vervain.node.config import NodeSettings, read_settings
 from vervain.node.cosigning import CheckpointDesk
+from vervain.node.desk import MemberDesk
 from vervain.node.directory import DataDirectory
+from vervain.node.reading import ReadModel, StoredFeed
 from vervain.node.receipts import ReceiptDesk
 from vervain.node.trust import trust_file
+from vervain.readmodel.queries import leaf_of
 from vervain.sealing.receipts import Receipt
 from vervain.storage.block_log import BlockLog
 from vervain.storage.state_store import StateStore
@@ -54,6 +57,7 @@ class Node:
         self.genesis = self.directory.genesis.read_bytes()
         self.chain = chain_name(decode_genesis(self.genesis), self.genesis)
         self.clock = clock
+        self._desks: dict[bytes, MemberDesk] = {}
         self._block_log = BlockLog(self.directory.blocks, chain=self.chain)
         self._state = StateStore(self.directory.state, chain=self.chain)
         self.engine = SoloEngine(
@@ -64,6 +68,8 @@ class Node:
             heartbeat_seconds=self.settings.heartbeat_seconds,
             catalogue_name="vervain.ledger.catalogue:CATALOGUE",
         )
+        self.read_model = ReadModel(self.directory.read_model, StoredFeed(self._block_log, self.engine.view))
+        self.engine.listen(lambda block, finalized: self.read_model.projector.wake())
         self.checkpoints = CheckpointDesk(self.directory, self.settings, self.chain, self.engine.view, clock=clock)
         self.receipts = ReceiptDesk(self._block_log, self.engine, self.checkpoints)
 
@@ -73,11 +79,15 @@ class Node:
         """Take transactions."""
         self.checkpoints.require_not_behind()
         self.engine.start()
+        self.read_model.start()
         return self
 
     def stop(self) -> None:
         """Finish what is waiting, then close files."""
+        for desk in self._desks.values():
+            desk.close()
         self.engine.stop()
+        self.read_model.stop()
         self.checkpoints.close()
         self._block_log.close()
         self._state.close()
@@ -141,6 +151,21 @@ class Node:
     def blocks(self, from_height: int) -> Iterator[Block]:
         """Yield stored blocks from a height on."""
         return self._block_log.blocks(from_height)
+
+    def outcome_of(self, txid: bytes) -> FinalOutcome | None:
+        """Return what came of a transaction that was ordered at any time, or None when it never was."""
+        self.read_model.catch_up()
+        leaf_index = leaf_of(self.read_model.engine, txid)
+        return None if leaf_index is None else self.receipts.outcome_at(leaf_index)
+
+    def desk(self, organisation: bytes) -> MemberDesk:
+        """Return the desk of a member that this node serves; opened once, closed with the node.
+
+        Raises: KeyFileRefused when this node has no keys of that member.
+        """
+        if organisation not in self._desks:
+            self._desks[organisation] = MemberDesk(self, self.directory.member(organisation))
+        return self._desks[organisation]
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called after each durable block, on the engine's thread."""

@@ -6,11 +6,12 @@ from typing import Protocol
 
 import msgspec
 
+from vervain.engines.engine import FinalOutcome
 from vervain.ledger.catalogue import CATALOGUE
 from vervain.ledger.machine.application import Application, CommittedState
 from vervain.ledger.machine.block import Block, BlockLeaf, TransactionLeaf
 from vervain.ledger.machine.changes import BlockSummary
-from vervain.ledger.machine.outcome import outcome_digest
+from vervain.ledger.machine.outcome import EncodedOutcome, outcome_digest
 from vervain.ledger.machine.refusals import MachineReason, NotFound
 from vervain.ledger.machine.table import Key
 from vervain.ledger.machine.transaction import Transaction, entry_path, entry_salt
@@ -76,6 +77,28 @@ class ReceiptDesk:
             )
             return _receipt(state, leaf_index, signed, proof)
 
+    def outcome_at(self, leaf_index: int) -> FinalOutcome:
+        """Return the outcome of the transaction at a log index.
+
+        Refuses: NotFound when there is no such transaction.
+        """
+        with self._engine.view() as state:
+            head = state.head()
+            summary = _summary_of(state, leaf_index, head.log_size if head else 0)
+            block, position = self._blocks.read(summary.height), leaf_index - summary.first_leaf
+            if summary.height == 0 or position >= len(block.transactions):
+                raise NotFound(MachineReason.ROW_NOT_FOUND, leaf=leaf_index)
+            outcome = msgspec.json.decode(_stored_outcome(state, summary.height, position), type=EncodedOutcome)
+            return FinalOutcome(
+                txid=Transaction.from_checked(block.transactions[position], CATALOGUE.message_decoder).txid,
+                code=outcome.code,
+                failed_entry=outcome.failed_entry,
+                events=outcome.events,
+                height=summary.height,
+                leaf_index=leaf_index,
+                is_repeat=True,
+            )
+
     def of_block(self, height: int) -> Receipt:
         """Return the receipt of a block's own leaf: what the state was then, and who validates next.
 
@@ -140,9 +163,7 @@ def _summary_of(state: CommittedState, leaf_index: int, size: int) -> BlockSumma
 
 def _transaction_leaf(state: CommittedState, block: Block, position: int, transaction: Transaction) -> TransactionLeaf:
     """Make the leaf again from the stored outcome."""
-    stored = state.outcomes(block.height)
-    assert stored is not None
-    outcome = bytes(msgspec.json.decode(stored, type=tuple[msgspec.Raw, ...])[position])
+    outcome = _stored_outcome(state, block.height, position)
     return TransactionLeaf(
         kind="transaction",
         txid=transaction.txid,
@@ -151,6 +172,12 @@ def _transaction_leaf(state: CommittedState, block: Block, position: int, transa
         height=block.height,
         time=block.time,
     )
+
+
+def _stored_outcome(state: CommittedState, height: int, position: int) -> bytes:
+    stored = state.outcomes(height)
+    assert stored is not None
+    return bytes(msgspec.json.decode(stored, type=tuple[msgspec.Raw, ...])[position])
 
 
 def _block_leaf(summary: BlockSummary) -> BlockLeaf:

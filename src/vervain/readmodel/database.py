@@ -13,7 +13,7 @@ from typing import Any, Final
 import pysqlite3
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 
 from vervain.storage.errors import StorageError
 
@@ -61,10 +61,3 @@ def _migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")
-
-
-def drop_all(connection: Connection, path: Path) -> None:
-    """Close and remove the read model's files; it is rebuilt from blocks and outcomes."""
-    connection.close()
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -52,6 +52,7 @@ class Projector:
         self._engine, self._catalogue, self._feed = engine, catalogue, feed
         self._wake = threading.Event()
         self._stopping = False
+        self._projecting = threading.Lock()
         self._thread: threading.Thread | None = None
         self.failure: Exception | None = None
 
@@ -63,14 +64,13 @@ class Projector:
 
     def catch_up(self, progress: Callable[[int], None] = lambda height: None) -> int:
         """Project every committed block that is not in the tables yet; return the newest height."""
-        height = self.height()
-        blocks = self._feed.blocks(height + 1)
-        while True:
-            done = self._project_some(blocks)
-            if done is None:
-                return height
-            height = done
-            progress(height)
+        with self._projecting:
+            height = self.height()
+            blocks = self._feed.blocks(height + 1)
+            while (done := self._project_some(blocks)) is not None:
+                height = done
+                progress(height)
+            return height
 
     def _project_some(self, blocks: Iterator[Block]) -> int | None:
         """Project blocks until about `ENTRIES_PER_COMMIT` entries, in one SQL transaction."""

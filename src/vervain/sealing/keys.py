@@ -174,10 +174,11 @@ def read_private_file(path: Path, bytes_max: int) -> bytes:
                 why="It must be a plain file of this user with mode 0600",
                 do=f"Run `chmod 600 {path.name}`; if others may have read it, replace the key.",
             )
-        content = file.read(bytes_max + 1)
-    if len(content) > bytes_max:
-        raise KeyFileRefused(f"{path.name} is too long", why=f"{bytes_max} bytes are the most", do="Check the path.")
-    return content
+        if about.st_size > bytes_max:
+            raise KeyFileRefused(
+                f"{path.name} is too long", why=f"{bytes_max} bytes are the most", do="Check the path."
+            )
+        return file.read(about.st_size)
 
 
 def _read(path: Path, kind: str) -> bytes:

@@ -14,13 +14,14 @@ from typing import Annotated, Final
 
 import msgspec
 
-from vervain.ledger.modules.consent.messages import REQUEST_SECONDS_MAX, Purpose, ReadTerms, RequestRead
+from vervain.ledger.modules.consent.messages import Purpose, ReadTerms, RequestRead
 from vervain.ledger.primitives import signatures
 from vervain.ledger.primitives.codec import Bytes32, Positive, decode, encode
 from vervain.ledger.primitives.hashing import RECORD_SET, sha256
 from vervain.sealing.errors import SealBroken, SealingError
 from vervain.sealing.keys import SigningKey
 
+REQUEST_SECONDS_MAX: Final = 900  # how far ahead of the custodian's own clock a request may expire
 RECORDS_MAX: Final = 1_000  # record numbers of one request
 SALT_BYTES: Final = 32
 NONCE_BYTES: Final = 16

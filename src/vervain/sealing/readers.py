@@ -30,12 +30,14 @@ class ReaderClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         organisation: 32-byte id of the reader's organisation.
         reader: 32-byte fresh Ed25519 key.
+        reader_kem: 32-byte fresh X25519 key to which wraps are sealed; nobody on the way can put another in its place.
         grantor: 32-byte pseudonym of the patient at the custodian.
         signature: The organisation's, 64 bytes.
     """
 
     organisation: Bytes32
     reader: Bytes32
+    reader_kem: Bytes32
     grantor: Bytes32
     signature: Bytes64
 
@@ -47,10 +49,14 @@ class ReaderOpening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     salt: Bytes32
 
 
-def claim_reader(key: SigningKey, *, organisation: bytes, reader: bytes, grantor: bytes, chain: str) -> ReaderClaim:
-    """Sign, as an organisation, that `reader` is its key for `grantor`."""
-    signature = key.sign(_message(organisation, reader, grantor, chain))
-    return ReaderClaim(organisation=organisation, reader=reader, grantor=grantor, signature=signature)
+def claim_reader(
+    key: SigningKey, *, organisation: bytes, reader: bytes, reader_kem: bytes, grantor: bytes, chain: str
+) -> ReaderClaim:
+    """Sign, as an organisation, that the two reader keys are its own for `grantor`."""
+    signature = key.sign(_message(organisation, reader, reader_kem, grantor, chain))
+    return ReaderClaim(
+        organisation=organisation, reader=reader, reader_kem=reader_kem, grantor=grantor, signature=signature
+    )
 
 
 def verify_claim(claim: ReaderClaim, *, organisation_key: bytes, grantor: bytes, chain: str) -> None:
@@ -64,7 +70,7 @@ def verify_claim(claim: ReaderClaim, *, organisation_key: bytes, grantor: bytes,
 
     Raises: SealBroken.
     """
-    message = _message(claim.organisation, claim.reader, grantor, chain)
+    message = _message(claim.organisation, claim.reader, claim.reader_kem, grantor, chain)
     if claim.grantor != grantor or not signatures.verify(organisation_key, message, claim.signature):
         raise SealBroken(
             "The reader is not who it says",
@@ -100,5 +106,13 @@ def require_reader(commitment: bytes, opening: ReaderOpening, *, organisation_ke
     return opening.claim
 
 
-def _message(organisation: bytes, reader: bytes, grantor: bytes, chain: str) -> bytes:
-    return _CLAIM + encode({"chain": chain, "grantor": grantor, "organisation": organisation, "reader": reader})
+def _message(organisation: bytes, reader: bytes, reader_kem: bytes, grantor: bytes, chain: str) -> bytes:
+    return _CLAIM + encode(
+        {
+            "chain": chain,
+            "grantor": grantor,
+            "organisation": organisation,
+            "reader": reader,
+            "reader_kem": reader_kem,
+        }
+    )

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a receipt says about one row of the proved state: present with a value, or absent.
 
-The bucket's number and the directions above it are never carried; the verifier derives them from table and key.
+Rules kept:
+1. The bucket's number and the directions above it are never carried; the verifier derives them from table and key.
+2. Inside a bucket a leaf's position is its directions, one bit a hash of its path. A leaf's number and the bucket's
+   size would not do: no root binds them, so one proof could be written in several ways (size 5 or 7 for the first).
 
 Source: rulings.md "State"; ledger/primitives/proved_map.py.
 """
@@ -12,30 +15,20 @@ import msgspec
 
 from vervain.ledger.primitives.codec import Natural
 from vervain.ledger.primitives.errors import ProofError
-from vervain.ledger.primitives.hashing import DIGEST_BYTES
+from vervain.ledger.primitives.hashing import DIGEST_BYTES, EMPTY_ROOT, leaf_hash, node_hash
 from vervain.ledger.primitives.merkle_log import PATH_LENGTH_MAX
-from vervain.ledger.primitives.proved_map import (
-    BUCKET_BITS,
-    PAIR_BYTES,
-    MapProof,
-    PairProof,
-    map_key,
-    value_hash,
-    verify,
-)
+from vervain.ledger.primitives.proved_map import BUCKET_BITS, PAIR_BYTES, MapProof, bucket_of, map_key, value_hash
 
-BUCKET_PAIRS_MAX: Final = 2**32  # rows of one bucket
 NEIGHBOURS_MAX: Final = 2
 
 Hash = Annotated[bytes, msgspec.Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
 Path = Annotated[tuple[Hash, ...], msgspec.Meta(max_length=PATH_LENGTH_MAX)]
 TableName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[ -~]+\Z")]
-BucketSize = Annotated[int, msgspec.Meta(ge=0, le=BUCKET_PAIRS_MAX)]
 TreePath = Annotated[tuple[Hash, ...], msgspec.Meta(min_length=BUCKET_BITS, max_length=BUCKET_BITS)]
 
 
 class Neighbour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A row's 64-byte pair next to an absent one, its number in the bucket and its path there."""
+    """A row's 64-byte pair next to an absent one, its path in the bucket and its directions there."""
 
     pair: Annotated[bytes, msgspec.Meta(min_length=PAIR_BYTES, max_length=PAIR_BYTES)]
     path: Path
@@ -49,7 +42,8 @@ class PresentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         table: Name of a proved table.
         key: The row's key, any bytes.
         value: The row's canonical JSON object.
-        position, bucket_size, bucket_path: The row's place in its bucket.
+        bucket_path: The row's path in its bucket, leaf side first.
+        position: Its directions: bit i is set when hash i of the path stands on the left.
         tree_path: 18 siblings above the bucket.
     """
 
@@ -57,7 +51,6 @@ class PresentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     key: bytes
     value: msgspec.Raw
     position: Natural
-    bucket_size: BucketSize
     bucket_path: Path
     tree_path: TreePath
 
@@ -67,7 +60,6 @@ class AbsentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     table: TableName
     key: bytes
-    bucket_size: BucketSize
     bucket_neighbours: Annotated[tuple[Neighbour, ...], msgspec.Meta(max_length=NEIGHBOURS_MAX)]
     tree_path: TreePath
 
@@ -84,26 +76,33 @@ def claim_of(*, table: str, key: bytes, row: bytes | None, proof: MapProof) -> S
         row: The row's canonical bytes, or None to claim that it is absent.
         proof: From `proved_map.prove`.
     """
+    shown = tuple(
+        Neighbour(pair=one.pair, path=one.path, position=directions(one.position, proof.bucket_size))
+        for one in proof.pairs
+    )
     if row is None:
-        return AbsentRow(
-            table=table,
-            key=key,
-            bucket_size=proof.bucket_size,
-            bucket_neighbours=tuple(
-                Neighbour(pair=shown.pair, path=shown.path, position=shown.position) for shown in proof.pairs
-            ),
-            tree_path=proof.tree_path,
-        )
-    (shown,) = proof.pairs
+        return AbsentRow(table=table, key=key, bucket_neighbours=shown, tree_path=proof.tree_path)
+    (own,) = shown
     return PresentRow(
         table=table,
         key=key,
         value=msgspec.Raw(row),
-        position=shown.position,
-        bucket_size=proof.bucket_size,
-        bucket_path=shown.path,
+        position=own.position,
+        bucket_path=own.path,
         tree_path=proof.tree_path,
     )
+
+
+def directions(index: int, size: int) -> int:
+    """Return the way of leaf `index` in an RFC 9162 tree: bit i is set when sibling i stands on the left."""
+    node, last, bits, level = index, size - 1, 0, 0
+    while last:
+        if node & 1 or node == last:
+            bits |= 1 << level
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        node, last, level = node >> 1, last >> 1, level + 1
+    return bits
 
 
 def verify_state(claim: StateClaim, proved_root: bytes) -> bytes | None:
@@ -112,16 +111,63 @@ def verify_state(claim: StateClaim, proved_root: bytes) -> bytes | None:
     Raises: ProofError.
     """
     place = map_key(claim.table, claim.key)
-    if isinstance(claim, AbsentRow):
-        pairs = tuple(PairProof(position=n.position, pair=n.pair, path=n.path) for n in claim.bucket_neighbours)
-        proof = MapProof(bucket_size=claim.bucket_size, pairs=pairs, tree_path=claim.tree_path)
-        verify(place=place, value=None, proof=proof, root=proved_root)
-        return None
-    if claim.position >= claim.bucket_size:
-        raise ProofError("The row's number is outside its bucket", do="Ask for a new receipt.")
-    row = bytes(claim.value)
-    value = value_hash(row)
-    shown = PairProof(position=claim.position, pair=place + value, path=claim.bucket_path)
-    proof = MapProof(bucket_size=claim.bucket_size, pairs=(shown,), tree_path=claim.tree_path)
-    verify(place=place, value=value, proof=proof, root=proved_root)
+    row: bytes | None = None
+    if isinstance(claim, PresentRow):
+        row = bytes(claim.value)
+        own = Neighbour(pair=place + value_hash(row), path=claim.bucket_path, position=claim.position)
+        node = _root_above(own)
+    else:
+        node = _verified_absence(place, claim.bucket_neighbours)
+    bucket = bucket_of(place)
+    for level, sibling in enumerate(claim.tree_path):
+        node = node_hash(sibling, node) if bucket >> level & 1 else node_hash(node, sibling)
+    if node != proved_root:
+        raise ProofError(
+            "The row is not proved by this block",
+            why="The row, its absence or the proof was altered",
+            do="Ask for a new receipt.",
+        )
     return row
+
+
+def _root_above(shown: Neighbour) -> bytes:
+    """Return the bucket root that a pair's path leads to."""
+    if shown.position >= 1 << len(shown.path):
+        raise ProofError("A row's position does not fit its path", do="Ask for a new receipt.")
+    node = leaf_hash(shown.pair)
+    for level, sibling in enumerate(shown.path):
+        node = node_hash(sibling, node) if shown.position >> level & 1 else node_hash(node, sibling)
+    return node
+
+
+def _verified_absence(place: bytes, neighbours: tuple[Neighbour, ...]) -> bytes:
+    """Return the bucket root, after checking that the neighbours leave no room for `place`."""
+    if not neighbours:
+        return EMPTY_ROOT
+    first, last = neighbours[0], neighbours[-1]
+    if len(neighbours) == NEIGHBOURS_MAX:
+        leaves_no_room = first.pair[:DIGEST_BYTES] < place < last.pair[:DIGEST_BYTES] and _are_adjacent(first, last)
+    else:
+        is_leftmost, is_rightmost = first.position == 0, first.position == (1 << len(first.path)) - 1
+        own_place = first.pair[:DIGEST_BYTES]
+        leaves_no_room = (is_leftmost and place < own_place) or (is_rightmost and own_place < place)
+    same_bucket = all(bucket_of(shown.pair) == bucket_of(place) for shown in neighbours)
+    roots = {_root_above(shown) for shown in neighbours}
+    if not leaves_no_room or not same_bucket or len(roots) != 1:
+        raise ProofError("The proof does not show that the row is absent", do="Ask for a new receipt.")
+    return roots.pop()
+
+
+def _are_adjacent(left: Neighbour, right: Neighbour) -> bool:
+    """Tell whether no leaf can stand between two.
+
+    Seen from the root both go the same way, until one turns left and then only right, the other the reverse.
+    """
+    ways = []
+    for shown, first_turn in ((left, "0"), (right, "1")):
+        from_root = f"{shown.position:b}".zfill(len(shown.path)) if shown.path else ""
+        last_turn = from_root.rfind(first_turn)
+        if last_turn < 0:
+            return False
+        ways.append(from_root[:last_turn])
+    return ways[0] == ways[1]

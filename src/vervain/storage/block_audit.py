@@ -26,6 +26,7 @@ from vervain.storage.block_format import (
     decode_body,
     encode_segment_header,
     parse_record_header,
+    parse_segment_header,
     record_digest,
     segment_name,
     was_durable,
@@ -108,10 +109,17 @@ class BlockAudit:
     def _segment_header(self, reader: SegmentReader, number: int, name: str) -> None:
         """Compare the header with the one that must stand here; take height and digest from it when they are unknown."""
         encoded = reader.read(0, SEGMENT_HEADER_BYTES)
+        header = None
+        damaged_at, damage = 0, ""
         try:
             header = reader.segment_header()
         except Corrupt as corrupt:
-            header, damage = None, corrupt
+            damaged_at, damage = corrupt.offset, corrupt.damage
+            for position, whole in _one_byte_back(encoded):
+                told = parse_segment_header(whole)
+                if told is not None and (told.segment, told.chain_digest) == (number, self._chain_digest):
+                    header, damaged_at = told, position
+                    break
         height, digest = self._next_height, self._digest
         if header is not None:
             height = header.first_height if height is None else height
@@ -126,8 +134,8 @@ class BlockAudit:
                 self._report(
                     name, first_difference(encoded, expected), "The segment's header is not the one that belongs here"
                 )
-        elif header is None:
-            self._report(name, damage.offset, damage.damage)
+        elif damage:
+            self._report(name, damaged_at, damage)
         self._next_height, self._digest = height, digest
 
     def _record(self, reader: SegmentReader, name: str, offset: int) -> tuple[int, Block | None]:
@@ -165,20 +173,11 @@ class BlockAudit:
             return reader.record_header(offset)
         except Corrupt as corrupt:
             encoded = reader.read(offset, RECORD_HEADER_BYTES)
-            if len(encoded) == RECORD_HEADER_BYTES:
-                fields, kept = encoded[:-_CRC_BYTES], int.from_bytes(encoded[-_CRC_BYTES:], "big")
-                difference = (crc32(fields) ^ kept).to_bytes(_CRC_BYTES, "big")
-                if sum(value != 0 for value in difference) == 1:
-                    at = len(fields) + next(i for i, value in enumerate(difference) if value)
-                    header = parse_record_header(fields)
-                    if header is not None:
-                        self._report(name, offset + at, "A byte of the record header's checksum was changed")
-                        return header
-                for position, mask in single_changes(fields, kept):
-                    header = parse_record_header(corrected(fields, position, mask))
-                    if header is not None:
-                        self._report(name, offset + position, "A byte of the record's header was changed")
-                        return header
+            for position, whole in _one_byte_back(encoded) if len(encoded) == RECORD_HEADER_BYTES else ():
+                header = parse_record_header(whole)
+                if header is not None:
+                    self._report(name, offset + position, "A byte of the record's header was changed")
+                    return header
             self._report(name, corrupt.offset, corrupt.damage)
             return None
 
@@ -249,3 +248,13 @@ class BlockAudit:
     def _size(self, name: str) -> int:
         with closing(self._files.open(self._directory / name)) as file:
             return file.size()
+
+
+def _one_byte_back(encoded: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (position, fields as they were) for each one byte that, changed back, fits fields and their CRC-32 together."""
+    fields, kept = encoded[:-_CRC_BYTES], encoded[-_CRC_BYTES:]
+    checksum = crc32(fields).to_bytes(_CRC_BYTES, "big")
+    if sum(left != right for left, right in zip(checksum, kept, strict=True)) == 1:
+        yield len(fields) + first_difference(kept, checksum), fields
+    for position, mask in single_changes(fields, int.from_bytes(kept, "big")):
+        yield position, corrected(fields, position, mask)

@@ -109,6 +109,14 @@ def encode_record_header(body: bytes, *, durable: int, digest: bytes) -> bytes:
     return encoded + _CRC.pack(crc32(encoded))
 
 
+def parse_segment_header(encoded: bytes) -> SegmentHeader | None:
+    """Return the fields of a segment header whose checksum was checked, None when they cannot be a segment's."""
+    magic, version, segment, first_height, chain, previous = _SEGMENT.unpack_from(encoded)
+    if magic != SEGMENT_MAGIC or version != FORMAT_VERSION:
+        return None
+    return SegmentHeader(segment=segment, first_height=first_height, chain_digest=chain, previous_digest=previous)
+
+
 def parse_record_header(encoded: bytes) -> RecordHeader | None:
     """Return the fields of a record header whose checksum was checked, None when they cannot be a record's."""
     magic, length, checksum, durable, digest = _RECORD.unpack_from(encoded)
@@ -165,14 +173,16 @@ class SegmentReader:
         encoded = self.read(0, SEGMENT_HEADER_BYTES)
         if len(encoded) < SEGMENT_HEADER_BYTES:
             raise Corrupt(self.path, len(encoded), "The file ends inside its header")
-        magic, version, segment, first_height, chain, previous = _SEGMENT.unpack_from(encoded)
-        if magic != SEGMENT_MAGIC:
+        if not encoded.startswith(SEGMENT_MAGIC):
             raise Corrupt(self.path, first_difference(encoded, SEGMENT_MAGIC), "This is not a block segment")
-        if version != FORMAT_VERSION:
-            raise Corrupt(self.path, 8, f"Format {version} is not known; this release reads {FORMAT_VERSION}")
         if _CRC.unpack_from(encoded, _SEGMENT.size)[0] != crc32(encoded[: _SEGMENT.size]):
-            raise Corrupt(self.path, 12, "The header's checksum does not fit")
-        return SegmentHeader(segment=segment, first_height=first_height, chain_digest=chain, previous_digest=previous)
+            raise Corrupt(self.path, len(SEGMENT_MAGIC), "The header's checksum does not fit")
+        header = parse_segment_header(encoded)
+        if header is None:
+            raise Corrupt(
+                self.path, len(SEGMENT_MAGIC), f"Its format is not {FORMAT_VERSION}, the one this release reads"
+            )
+        return header
 
     def record_header(self, offset: int) -> RecordHeader:
         """Return the record header at `offset`.

@@ -14,6 +14,7 @@ Source: liblmdb 0.9 `mdb.c` (MDB_page, MDB_meta, MDB_db, MDB_node).
 """
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -43,6 +44,10 @@ _META: Final = struct.Struct("<IIQQ48s48sQQ")
 _TREE: Final = struct.Struct("<IHHQQQQQ")
 _ENTRY: Final = struct.Struct("<HHHH")
 ENTRY_AT: Final = _ENTRY.unpack_from
+
+
+Order = Callable[[bytes], bytes]
+"""Turns a key into bytes that sort as the tree does."""
 
 
 class PageDamage(Exception):
@@ -156,33 +161,38 @@ def entry_bytes(page: bytes, start: int, leaf: bool) -> int:
         return 0
     low, high, flags, key_size = ENTRY_AT(page, start)
     value_size = 0 if not leaf else 8 if flags & BIG else low | high << 16
-    return (ENTRY_BYTES + key_size + value_size + 1) & ~1
+    return int(ENTRY_BYTES + key_size + value_size + 1 & ~1)
 
 
-def entry_starts(page: bytes, leaf: bool) -> tuple[int, ...]:
-    """Return where a page's entries begin, in key order.
+class Entries(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a page's readable entries begin, in key order, and what is wrong with the page: (byte of the page, words).
 
-    Raises: PageDamage, with the field that does not fit the others.
+    `whole` says whether all entries are readable all the same.
     """
+
+    starts: tuple[int, ...]
+    whole: bool = True
+    damage: tuple[tuple[int, str], ...] = ()
+
+
+def find_entries(page: bytes, leaf: bool, order: Order) -> Entries:
+    """Return a page's entries; where offsets and sizes contradict each other, what one of the two still tells."""
     header = parse_header(page)
-    count = (header.lower - HEADER_BYTES) // 2
     chain = _chain(page, header.upper, leaf)
-    if not HEADER_BYTES <= header.lower <= len(page) or header.lower % 2:
-        raise PageDamage(12, "The page's number of entries is impossible")
+    possible = HEADER_BYTES <= header.lower <= len(page) and not header.lower % 2
+    count = (header.lower - HEADER_BYTES) // 2 if possible else 0
     starts = struct.unpack_from(f"<{count}H", page, HEADER_BYTES)
     if chain is None:
-        raise _without_chain(page, starts, header.upper, leaf)
+        return _without_chain(page, starts, header.upper, leaf)
     if sorted(starts) == chain:
-        return starts
-    if len(chain) != count:
-        raise PageDamage(12, "The page's number of entries does not fit its contents")
-    seen: set[int] = set()
-    real = set(chain)
-    for position, start in enumerate(starts):
-        if start not in real or start in seen:
-            raise PageDamage(HEADER_BYTES + 2 * position, "An entry's offset leads to no entry")
-        seen.add(start)
-    raise PageDamage(12, "The page's entries do not fit its contents")
+        return Entries(starts=starts)
+    in_order = tuple(sorted(chain, key=lambda start: order(entry_key(page, start))))
+    return Entries(starts=in_order, damage=(_bad_offset(starts, in_order),))
+
+
+def entry_key(page: bytes, start: int) -> bytes:
+    """Return the key of the entry at `start`."""
+    return page[start + ENTRY_BYTES : start + ENTRY_BYTES + ENTRY_AT(page, start)[3]]
 
 
 def _chain(page: bytes, start: int, leaf: bool) -> list[int] | None:
@@ -197,33 +207,56 @@ def _chain(page: bytes, start: int, leaf: bool) -> list[int] | None:
     return chain if start == len(page) else None
 
 
-def _without_chain(page: bytes, starts: tuple[int, ...], upper: int, leaf: bool) -> PageDamage:
-    """Tell whether `upper` or an entry's size breaks the chain."""
-    ordered = sorted(starts)
+def _bad_offset(starts: tuple[int, ...], real: tuple[int, ...]) -> tuple[int, str]:
+    """Tell which offset is not the real one, or that their number is wrong."""
+    if len(starts) != len(real):
+        lower = HEADER_BYTES + 2 * len(starts), HEADER_BYTES + 2 * len(real)
+        return 12 + _first_byte(*lower), "The page's number of entries does not fit its contents"
+    position = next(i for i, (found, expected) in enumerate(zip(starts, real, strict=True)) if found != expected)
+    return (
+        HEADER_BYTES + 2 * position + _first_byte(starts[position], real[position]),
+        "An entry's offset leads to no entry",
+    )
+
+
+def _first_byte(found: int, expected: int) -> int:
+    """Return which byte of a little-endian uint16 differs first."""
+    return int(found & 0xFF == expected & 0xFF)
+
+
+def _without_chain(page: bytes, starts: tuple[int, ...], upper: int, leaf: bool) -> Entries:
+    """Tell whether `upper` or an entry's size breaks the chain, and which entries can be read by their offsets."""
     for position, start in enumerate(starts):
         if not HEADER_BYTES <= start <= len(page) - ENTRY_BYTES:
-            return PageDamage(HEADER_BYTES + 2 * position, "An entry's offset lies outside the page")
-    for start, end in zip(ordered, [*ordered[1:], len(page)], strict=True):
+            where = HEADER_BYTES + 2 * position
+            return Entries(starts=(), whole=False, damage=((where, "An entry's offset lies outside the page"),))
+    ordered = sorted(starts)
+    damage, bad = [], set()
+    for start, end in zip(ordered, [*ordered[1:], len(page)], strict=False):
         if entry_bytes(page, start, leaf) != end - start:
-            return PageDamage(start + _bad_size_field(page, start, leaf, end - start), "An entry's size is wrong")
-    if not ordered or ordered[0] != upper:
-        return PageDamage(14, "The page's free space is given wrongly")
-    return PageDamage(12, "The page's entries do not fit its contents")
+            bad.add(start)
+            damage.append((start + _bad_size_field(page, start, leaf, end - start), "An entry's size is wrong"))
+    if not damage and ordered and ordered[0] != upper:
+        where = 14 + _first_byte(upper, ordered[0])
+        return Entries(starts=starts, damage=((where, "The page's free space is given wrongly"),))
+    if not damage:
+        return Entries(starts=(), whole=False, damage=((12, "The page's number of entries is impossible"),))
+    return Entries(starts=tuple(start for start in starts if start not in bad), whole=False, damage=tuple(damage))
 
 
 def _bad_size_field(page: bytes, start: int, leaf: bool, room: int) -> int:
     """Return the byte of an entry's header that, changed alone, would give the entry `room` bytes; 0 when none does."""
     low, high, flags, key_size = ENTRY_AT(page, start)
-    fitting = range(room - ENTRY_BYTES - 1, room - ENTRY_BYTES + 1)
+    fitting = range(room - ENTRY_BYTES - 1, room - ENTRY_BYTES + 1)  # of key and value together
     if leaf and not flags & BIG:
         value_size = low | high << 16
         for byte in range(4):
-            if any((value_size ^ max(size - key_size, 0)) & ~(0xFF << 8 * byte) == 0 for size in fitting):
+            if any(size >= key_size and not (value_size ^ (size - key_size)) & ~(0xFF << 8 * byte) for size in fitting):
                 return byte
         if any(size == key_size + 8 for size in fitting):
             return 4
     value_size = 0 if not leaf else 8 if flags & BIG else low | high << 16
     for byte in range(2):
-        if any((key_size ^ max(size - value_size, 0)) & ~(0xFF << 8 * byte) == 0 for size in fitting):
+        if any(size >= value_size and not (key_size ^ (size - value_size)) & ~(0xFF << 8 * byte) for size in fitting):
             return 6 + byte
     return 4 if leaf and flags & BIG else 0

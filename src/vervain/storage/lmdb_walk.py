@@ -40,18 +40,31 @@ from vervain.storage.lmdb_pages import (
     TREE_BYTES,
     VERSION,
     MetaPage,
+    Order,
     PageDamage,
     Tree,
-    entry_starts,
+    entry_key,
+    find_entries,
     parse_header,
     parse_meta,
     parse_tree,
 )
 
 DEPTH_MAX: Final = 32  # levels of a tree; LMDB's own bound
+UNWRITTEN_PAGES_MAX: Final = 2**20  # pages taken and freed within one commit may never have been written
 
 Report = Callable[[int, str], None]
 """Takes a byte of the file and what is wrong there."""
+
+
+def _by_bytes(key: bytes) -> bytes:
+    """Order of every tree of ours."""
+    return key
+
+
+def _by_number(key: bytes) -> bytes:
+    """Order of the free list: little-endian integers."""
+    return key[::-1]
 
 
 class LiveRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,39 +111,52 @@ class LmdbWalk:
         self._end = file.size()
         metas = self._metas()
         self._meta = max(metas, key=lambda meta: meta.transaction)
-        if not METAS - 1 <= self._meta.last_page <= self._end // self.page_bytes - 1:
-            raise PageDamage(
-                self._meta.free.at - MetaPage.FREE_AT + MetaPage.LAST_PAGE_AT, "The file ends before its last page"
-            )
+        pages_max = self._end // self.page_bytes + UNWRITTEN_PAGES_MAX
+        if not METAS - 1 <= self._meta.last_page <= pages_max:
+            at = self._meta.free.at - MetaPage.FREE_AT + MetaPage.LAST_PAGE_AT
+            raise PageDamage(at + _beyond(self._meta.last_page, pages_max), "The last page lies outside the file")
         self._seen = bytearray(self._meta.last_page + 1)
         self._seen[:METAS] = b"\1" * METAS
         self._complete = True
 
     # Public
 
-    def trees(self) -> dict[str, Tree]:
-        """Return the named trees."""
-        named = {}
-        for row, flags in self._entries(self._meta.main, lambda key: key):
+    def trees(self, names: tuple[str, ...]) -> dict[str, Tree]:
+        """Return the trees of the given names; report the missing ones and any other. A name's bytes stand before its tree.
+
+        One damaged name is taken for the missing one.
+        """
+        found: dict[bytes, Tree] = {}
+        gap = False
+        for row, flags in self._entries(self._meta.main, _by_bytes):
             if row is None:
-                continue
-            if flags != TREE or len(row.value) != TREE_BYTES:
-                self._report(row.entry_at, "A named tree was expected here")
-                continue
-            named[row.key.decode("latin-1")] = parse_tree(row.value, row.value_at)
+                gap = True
+            elif flags != TREE or len(row.value) != TREE_BYTES:
+                self._report(row.entry_at + 4, "A named tree was expected here")
+            else:
+                found[row.key] = parse_tree(row.value, row.value_at)
+        named = {name: found.pop(name.encode("ascii")) for name in names if name.encode("ascii") in found}
+        missing = [name for name in names if name not in named]
+        for key, tree in found.items():
+            self._report(tree.at - len(key) + _unlike(key, missing), "This is not the name of a tree that belongs here")
+            if len(missing) == 1:
+                named[missing.pop()] = tree
+            else:
+                self._complete = False
+        for name in missing if not gap else ():
+            self._report(self._meta.main.at, f"The tree of {name} is missing")
         return named
 
     def rows(self, tree: Tree) -> Iterator[LiveRow | None]:
         """Yield a tree's rows in key order; None where a damaged page leaves a gap."""
-        for row, flags in self._entries(tree, lambda key: key):
+        for row, flags in self._entries(tree, _by_bytes):
             if row is not None and flags & TREE:
                 self._report(row.entry_at + 4, "A row was expected here, not a tree")
             yield row
 
     def finish(self) -> None:
         """Check the free pages, and that live and free pages are all pages."""
-        live = bytes(self._seen)
-        for row, _ in self._entries(self._meta.free, lambda key: key[::-1], free=True):
+        for row, _ in self._entries(self._meta.free, _by_number):
             if row is None:
                 continue
             if len(row.key) != 8 or not 0 < int.from_bytes(row.key, "little") <= self._meta.transaction:
@@ -138,7 +164,13 @@ class LmdbWalk:
             self._free_pages(row)
         if self._complete and 0 in self._seen:
             page = self._seen.index(0)
-            self._report(page * self.page_bytes, f"Page {page} is neither used nor free ({live.count(1)} are used)")
+            if page * self.page_bytes >= self._end:
+                at = self._meta.free.at - MetaPage.FREE_AT + MetaPage.LAST_PAGE_AT
+                self._expect(
+                    at, self._meta.last_page.to_bytes(8, "little"), page - 1, "The last page lies outside the file"
+                )
+            else:
+                self._report(page * self.page_bytes, f"Page {page} is neither used nor free")
 
     # Metas
 
@@ -161,21 +193,15 @@ class LmdbWalk:
         return metas
 
     def _page_size(self, told: int) -> int:
-        """Return the page size of the first meta, or the second's when the first is impossible."""
-        if PAGE_BYTES_MIN <= told <= PAGE_BYTES_MAX and told & (told - 1) == 0:
-            second = self._file.read(told, META_BYTES)
-            if len(second) == META_BYTES and parse_meta(second, told).magic == MAGIC:
-                return told
-        size = PAGE_BYTES_MIN
-        while size <= PAGE_BYTES_MAX:
-            second = self._file.read(size, META_BYTES)
-            if (
-                len(second) == META_BYTES
-                and parse_meta(second, size).magic == MAGIC
-                and parse_meta(second, size).free.pad == size
+        """Return the page size that the first meta tells, or else the one at which a second meta stands."""
+        for size in (told, *(PAGE_BYTES_MIN << shift for shift in range(16))):
+            if not PAGE_BYTES_MIN <= size <= PAGE_BYTES_MAX or size & (size - 1):
+                continue
+            page = self._file.read(size, META_BYTES)
+            if len(page) == META_BYTES and (
+                parse_meta(page, size).magic == MAGIC or parse_meta(page, size).free.pad == size
             ):
                 return size
-            size *= 2
         raise PageDamage(0, "This is not a state file: its page size cannot be found")
 
     def _check_meta(self, number: int, meta: MetaPage, page: bytes) -> None:
@@ -193,16 +219,15 @@ class LmdbWalk:
         )
         for at, expected, length, what in fixed:
             self._expect(number * self.page_bytes + at, page[at : at + length], expected, what)
-        if meta.map_size & (meta.map_size - 1) or meta.map_size < (meta.last_page + 1) * self.page_bytes:
-            self._report(
-                number * self.page_bytes + MetaPage.MAP_SIZE_AT,
-                "The room set aside is not a power of two, or too small",
-            )
+        if meta.map_size & (meta.map_size - 1) or not META_BYTES < meta.map_size < 2**63:
+            one_bit = 1 << max(range(64), key=lambda bit: _alike(meta.map_size, 1 << bit))
+            at = number * self.page_bytes + MetaPage.MAP_SIZE_AT
+            self._expect(at, page[MetaPage.MAP_SIZE_AT :][:8], one_bit, "The room set aside is not a power of two")
 
     def _check_transactions(self, metas: list[MetaPage]) -> None:
         """The two metas hold the last two transactions, the even one first."""
         first, second = (meta.transaction for meta in metas)
-        if abs(first - second) == 1 and first % 2 == 0 or (first, second) == (0, 0):
+        if (abs(first - second) == 1 and first % 2 == 0) or (first, second) == (0, 0):
             return
         for number, (found, other) in enumerate(((first, second), (second, first))):
             nearest = min((other - 1, other + 1), key=lambda value: (value ^ found).bit_count() if value >= 0 else 64)
@@ -222,9 +247,7 @@ class LmdbWalk:
 
     # Trees
 
-    def _entries(
-        self, tree: Tree, order: Callable[[bytes], bytes], *, free: bool = False
-    ) -> Iterator[tuple[LiveRow | None, int]]:
+    def _entries(self, tree: Tree, order: Order) -> Iterator[tuple[LiveRow | None, int]]:
         """Yield (row, flags) of a tree in key order, None for a gap, then compare its record with what was met."""
         count = _Count()
         if tree.root == NO_PAGE:
@@ -243,10 +266,7 @@ class LmdbWalk:
                     )
                 open_end = Bound(None, tree.at + Tree.ROOT_AT)
                 yield from self._page(tree.root, tree.at + Tree.ROOT_AT, depth, open_end, open_end, count, order)
-        if not free:
-            self._check_record(tree, count)
-        elif not count.damaged:
-            self._check_record(tree, count)
+        self._check_record(tree, count)
 
     def _check_record(self, tree: Tree, count: _Count) -> None:
         record = self._file.read(tree.at, TREE_BYTES)
@@ -277,10 +297,10 @@ class LmdbWalk:
             page = self._read(number, at)
             if not parse_header(page).flags & BRANCH:
                 return depth
-            try:
-                start = entry_starts(page, leaf=False)[0]
-            except (PageDamage, IndexError):
+            entries = find_entries(page, False, _by_bytes)
+            if not entries.whole or not entries.starts:
                 return max(tree.depth, depth + 1)
+            start = entries.starts[0]
             at = number * self.page_bytes + start
             number = _child(page, start)
         raise PageDamage(tree.at + Tree.ROOT_AT, "The tree is deeper than any tree can be")
@@ -290,11 +310,19 @@ class LmdbWalk:
 
         Raises: PageDamage when there is no such page or it was met before.
         """
+        self._require_new(number, referrer_at)
+        page = self._file.read(number * self.page_bytes, self.page_bytes)
+        if len(page) < self.page_bytes:
+            raise PageDamage(self._end, f"The file ends before page {number}, which is used")
+        return page
+
+    def _require_new(self, number: int, referrer_at: int) -> None:
+        """Refuse a page number outside the file or met before. Raises: PageDamage."""
         if not METAS <= number <= self._meta.last_page:
-            raise PageDamage(referrer_at, "This leads to a page outside the file")
+            at = referrer_at + _beyond(number, self._meta.last_page)
+            raise PageDamage(at, "This leads to a page outside the file")
         if self._seen[number]:
             raise PageDamage(referrer_at, f"This leads to page {number}, which is used or free elsewhere")
-        return self._file.read(number * self.page_bytes, self.page_bytes)
 
     def _page(
         self,
@@ -304,32 +332,40 @@ class LmdbWalk:
         low: Bound,
         high: Bound,
         count: _Count,
-        order: Callable[[bytes], bytes],
+        order: Order,
     ) -> Iterator[tuple[LiveRow | None, int]]:
         """Yield the entries under one page that stands `depth` levels above nothing."""
         leaf = depth == 1
         base = number * self.page_bytes
         try:
             page = self._read(number, referrer_at)
-            try:
-                starts = entry_starts(page, leaf)
-            except PageDamage as damage:
-                raise PageDamage(base + damage.offset, damage.what) from None
-            if leaf and low.at != high.at:
-                _require_place(page, starts, referrer_at, low, high, order)
+            entries = find_entries(page, leaf, order)
+            if leaf:
+                _require_place(page, entries.starts, referrer_at, low, high, order, count.previous)
         except PageDamage as damage:
             yield self._gap(damage, count)
             return
         self._seen[number] = 1
         self._expect(base, page[:8], number, "The page's number is wrong")
         self._expect(base + 10, page[10:12], LEAF if leaf else BRANCH, "The page's kind is wrong")
+        for offset, what in entries.damage:
+            self._report(base + offset, what)
+        if not entries.whole:
+            self._complete = False
+            count.damaged = True
         if leaf:
             count.leaf += 1
-            yield from self._leaf(page, base, starts, low, high, count, order)
+            for entry in self._leaf(page, base, entries.starts, low, high, count, order):
+                if not entries.whole:
+                    yield None, 0
+                yield entry
+        if not entries.whole:
+            yield None, 0
+        if leaf:
             return
         count.branch += 1
-        bounds = self._separators(page, base, starts, low, high, order)
-        for position, start in enumerate(starts):
+        bounds = self._separators(page, base, entries.starts, low, high, order)
+        for position, start in enumerate(entries.starts):
             yield from self._page(
                 _child(page, start), base + start, depth - 1, bounds[position], bounds[position + 1], count, order
             )
@@ -341,12 +377,12 @@ class LmdbWalk:
         starts: tuple[int, ...],
         low: Bound,
         high: Bound,
-        order: Callable[[bytes], bytes],
+        order: Order,
     ) -> list[Bound]:
         """Return the bounds around a branch page's children; report separators out of order."""
         bounds = [low]
         for start in starts[1:]:
-            key = order(page[start + ENTRY_BYTES : start + ENTRY_BYTES + ENTRY_AT(page, start)[3]])
+            key = order(entry_key(page, start))
             before = bounds[-1].key
             if (before is not None and key <= before) or (high.key is not None and key >= high.key):
                 self._report(base + start + ENTRY_BYTES, "A separator is out of order")
@@ -361,7 +397,7 @@ class LmdbWalk:
         low: Bound,
         high: Bound,
         count: _Count,
-        order: Callable[[bytes], bytes],
+        order: Order,
     ) -> Iterator[tuple[LiveRow | None, int]]:
         """Yield a leaf's entries; report keys out of order, and separators that the keys do not keep."""
         in_order = True
@@ -376,7 +412,7 @@ class LmdbWalk:
             count.entries += 1
             value_at, value_size = base + key_end, low_half | high_half << 16
             if flags & ~(BIG | TREE):
-                self._report(base + start + 4, "An entry's flags are wrong")
+                self._report(base + start + 4 + (not flags & 0xFF & ~(BIG | TREE)), "An entry's flags are wrong")
             if flags & BIG:
                 try:
                     value_at, value = self._overflow(page, base, key_end, value_size, count)
@@ -435,17 +471,22 @@ class LmdbWalk:
     def _free_pages(self, row: LiveRow) -> None:
         """Mark the pages of one record of the free list: a count, then page numbers from the highest down."""
         numbers = [int.from_bytes(row.value[at : at + 8], "little") for at in range(0, len(row.value), 8)]
-        if len(row.value) % 8 or not numbers or numbers[0] != len(numbers) - 1:
+        if len(row.value) % 8 or not numbers:
             self._complete = False
             self._report(row.value_at, "A list of free pages has the wrong length")
             return
+        self._expect(row.value_at, row.value[:8], len(numbers) - 1, "A list of free pages has the wrong length")
+        before = self._meta.last_page + 1
         for position, number in enumerate(numbers[1:], start=1):
-            after = numbers[position + 1] if position + 1 < len(numbers) else METAS - 1
-            if not METAS <= number <= self._meta.last_page or number <= after or self._seen[number]:
+            try:
+                self._require_new(number, row.value_at + 8 * position)
+            except PageDamage as damage:
                 self._complete = False
-                self._report(row.value_at + 8 * position, f"The list of free pages names page {number} wrongly")
-            else:
-                self._seen[number] = 1
+                self._report(damage.offset, "The list of free pages: " + damage.what)
+                continue
+            if number >= before:
+                self._report(row.value_at + 8 * position, "The list of free pages is out of order")
+            self._seen[number], before = 1, number
 
 
 def _child(page: bytes, start: int) -> int:
@@ -454,12 +495,43 @@ def _child(page: bytes, start: int) -> int:
     return int(low | high << 16 | flags << 32)
 
 
+def _beyond(number: int, largest: int) -> int:
+    """Return the first byte of a little-endian number that a number up to `largest` would not use, 0 when there is none."""
+    used = (largest.bit_length() + 7) // 8
+    return min((byte for byte in range(used, 8) if number >> 8 * byte & 0xFF), default=0)
+
+
+def _alike(left: int, right: int) -> int:
+    """Return how many of two uint64's bytes are the same."""
+    return sum(a == b for a, b in zip(left.to_bytes(8, "little"), right.to_bytes(8, "little"), strict=True))
+
+
+def _unlike(key: bytes, names: list[str]) -> int:
+    """Return the first byte where a damaged name is unlike the missing one that it is most like."""
+    likes = [
+        (sum(left != right for left, right in zip(key, name.encode("ascii"), strict=True)), name.encode("ascii"))
+        for name in names
+        if len(name) == len(key)
+    ]
+    return first_difference(key, min(likes)[1]) if likes else 0
+
+
 def _require_place(
-    page: bytes, starts: tuple[int, ...], referrer_at: int, low: Bound, high: Bound, order: Callable[[bytes], bytes]
+    page: bytes,
+    starts: tuple[int, ...],
+    referrer_at: int,
+    low: Bound,
+    high: Bound,
+    order: Order,
+    previous: bytes | None,
 ) -> None:
-    """Refuse a leaf none of whose keys belongs between its separators: another page was meant. Raises: PageDamage."""
-    for start in starts:
-        key = order(page[start + ENTRY_BYTES : start + ENTRY_BYTES + ENTRY_AT(page, start)[3]])
-        if (low.key is None or low.key <= key) and (high.key is None or key < high.key):
-            return
+    """Refuse a leaf none of whose keys belongs between its separators: another page was meant. Raises: PageDamage.
+
+    When its keys follow the leaf before, it is the right one and the separator before it is wrong: told with the keys.
+    """
+    keys = [order(entry_key(page, start)) for start in starts]
+    if not keys or any((low.key is None or low.key <= key) and (high.key is None or key < high.key) for key in keys):
+        return
+    if low.key is not None and keys[-1] < low.key and (previous is None or previous < keys[0]):
+        return
     raise PageDamage(referrer_at, "This leads to a page of another place")

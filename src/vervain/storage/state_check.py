@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from vervain.ledger.machine.changes import BlockSummary
-from vervain.ledger.primitives.hashing import APP, DIGEST_BYTES, leaf_hash, sha256
 from vervain.ledger.primitives.codec import NotCanonical
+from vervain.ledger.primitives.hashing import APP, DIGEST_BYTES, sha256
 from vervain.ledger.primitives.merkle_log import TILE_WIDTH, Frontier, root_of
 from vervain.ledger.primitives.proved_map import (
     BUCKETS,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the rows of one LMDB tree with the rows that replay gives, both in key order, and names the byte that differs."""
+"""Compares the rows of one LMDB tree with those that replay gives, both in key order, and names the byte that differs."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -26,38 +26,35 @@ def compare_rows(
         report: Takes a byte of the file and what is wrong there.
         tree_at: Where to place a missing last row: the tree's own record.
     """
-    wanted = next(expected, None)
+    wanted, following = next(expected, None), next(expected, None)
     gap = False
     for row in stored:
         yield row
         if row is None:
             gap = True
             continue
-        while gap and wanted is not None and wanted[0] < row.key and not _is_same_row(row, wanted):
-            wanted = next(expected, None)
+        while wanted is not None and wanted[0] < row.key and (gap or not _is_damaged(row, wanted, following)):
+            if not gap:
+                report(row.entry_at, "A row that the blocks give is missing before this one")
+            wanted, following = following, next(expected, None)
         gap = False
-        while wanted is not None and wanted[0] < row.key and not _is_same_row(row, wanted):
-            report(row.entry_at, "A row that the blocks give is missing before this one")
-            wanted = next(expected, None)
-        if wanted is None or (wanted[0] != row.key and not _is_same_row(row, wanted)):
+        if wanted is None or (wanted[0] != row.key and not _is_damaged(row, wanted, following)):
             report(row.entry_at, "The blocks do not give this row")
             continue
         _compare(row, wanted, report)
-        wanted = next(expected, None)
+        wanted, following = following, next(expected, None)
     while wanted is not None and not gap:
         report(tree_at, "A row that the blocks give is missing at the end of this tree")
-        wanted = next(expected, None)
+        wanted, following = following, next(expected, None)
 
 
-def _is_same_row(row: LiveRow, wanted: tuple[bytes, bytes]) -> bool:
-    """Is it plain that this is the wanted row with a damaged key or key size?"""
+def _is_damaged(row: LiveRow, wanted: tuple[bytes, bytes], following: tuple[bytes, bytes] | None) -> bool:
+    """Is it plain that this is the wanted row with one byte of its key, or its key's size, changed?"""
     key, value = wanted
-    if row.key == key:
-        return True
+    if following is not None and following[0] == row.key:
+        return False
     if len(row.key) == len(key):
-        return sum(left != right for left, right in zip(row.key, key, strict=True)) == 1 and (
-            row.value == value or len(value) > 8
-        )
+        return sum(left != right for left, right in zip(row.key, key, strict=True)) == 1
     together, whole = row.key + row.value, key + value
     length = min(len(together), len(whole))
     return abs(len(together) - len(whole)) <= 1 and together[:length] == whole[:length]

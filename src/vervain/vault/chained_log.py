@@ -275,6 +275,7 @@ def _judge(content: bytes, previous: bytes, tag: str, number: int) -> Iterator[t
             yield offset, "" if fits else "The first line is altered, or does not follow the file before", previous
         else:
             fits = digest == _next_digest(previous, entry)
+            previous = digest
             yield offset, "" if fits else "An entry is altered, or does not follow the one before it", digest
         offset, is_first = end, False
 

@@ -2,7 +2,8 @@
 """What is remembered of an erasure, and what is shown of it.
 
 The erasures list is append-only and belongs beside the vault, not inside its backups: whoever restores an older copy of
-packs, index and slots hands it the list of today, and every erasure since is carried out again before anything is served.
+packs, index and slots hands it the list of today, and every erasure since is carried out again before anything is
+served.
 The certificate is the custodian's signed word for others; its digest stands in `records.erase` on the ledger.
 
 Source: architecture.md "Patients" (erasure); GDPR Art. 17 and 19 (who had been given copies).
@@ -63,7 +64,8 @@ class ErasureCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         chain: The chain's name and founding digest.
         custodian: 32-byte id.
         commitments: Of the document versions, sorted; they stay on the ledger and hide.
-        copies: Who had been given keys to them, sorted, the first `COPIES_PER_CERTIFICATE_MAX`; `copies_count` tells all.
+        copies: Who had been given keys to them, sorted, the first `COPIES_PER_CERTIFICATE_MAX`; `copies_count` tells
+        all.
         copies_count: How many there are.
         kind: What the destruction is worth: logical (files overwritten) or hardware (destroyed in a device or service).
         erased_at: UTC seconds.

@@ -2,7 +2,7 @@
 """Where each document is, in LMDB: nothing in it can be read, guessed or checked without a key that LMDB never sees.
 
 ```
-documents        document uint64 -> 0x01 | slot uint32 | generation uint32 | nonce 12 | AES-256-GCM(row) under the slot's key
+documents        document uint64 -> 0x01 | slot uint32 | generation uint32 | nonce 12 | AES-256-GCM(row), slot's key
                                     0x00 | record uint64                      (erased)
 names            name token 16 | document uint64 -> nothing
 records          record token 16 -> document uint64
@@ -10,10 +10,10 @@ subjects         subject token 16 -> slot uint32
 slot_documents   slot uint32 | document uint64 -> nothing
 meta             "head" -> IndexHead
 ```
-A token is the first half of HMAC-SHA-256 under the index key of what is looked up. The row holds the document's key, salt,
-names and places. LMDB keeps freed pages with their old bytes; that is why a row lies under its slot, and the slot's key is
-in no database. What an erased document may leave in freed pages: a sealed row that nobody can open, and a token that
-tells only to who has the index key and guesses the name that such a name was once here.
+A token is the first half of HMAC-SHA-256 under the index key of what is looked up. The row holds the document's key,
+salt, names and places. LMDB keeps freed pages with their old bytes; that is why a row lies under its slot, and the
+slot's key is in no database. What an erased document may leave in freed pages: a sealed row that nobody can open,
+and a token that tells only to who has the index key and guesses the name that such a name was once here.
 
 Document numbers are this vault's own, counted up, because B-trees hate random keys; they say how many, not what.
 """
@@ -69,6 +69,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         commitment: 32 bytes.
         dek, salt: 32 bytes each.
         places: Its ciphertext's parts.
+        category: The custodian's consent category of it; empty when it assigned none.
     """
 
     resource_type: str
@@ -79,6 +80,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     dek: bytes
     salt: bytes
     places: tuple[Place, ...]
+    category: str = ""
 
     @property
     def key(self) -> DocumentKey:
@@ -314,6 +316,15 @@ class IndexChange(IndexView):
         self._transaction.delete(_SLOT_DOCUMENT.pack(slot, document), db=self._databases["slot_documents"])
         if name is not None:
             self._transaction.delete(name + number, db=self._databases["names"])
+
+    def forget_unreadable(self, documents: frozenset[int]) -> None:
+        """Remove the tokens of documents whose rows no key opens any more; goes through all of them."""
+        for database in ("names", "records"):
+            with self._transaction.cursor(self._databases[database]) as cursor:
+                is_there = cursor.first()
+                while is_there:
+                    number = cursor.key()[TOKEN_BYTES:] or cursor.value()
+                    is_there = cursor.delete() if _NUMBER.unpack(number)[0] in documents else cursor.next()
 
     def set_head(self, head: IndexHead) -> None:
         """Keep what the index knows of everything."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Removing a file that held a key: overwrite, sync, then unlink.
 
-This is all that a program can do. A solid-state disk, a copy-on-write file system or a snapshot may keep the old blocks;
-that is why erasure without a TPM, HSM or KMS is only ever called logical.
+This is all that a program can do. A solid-state disk, a copy-on-write file system or a snapshot may keep the old
+blocks; that is why erasure without a TPM, HSM or KMS is only ever called logical.
 """
 
 import os

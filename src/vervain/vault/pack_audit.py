@@ -79,7 +79,7 @@ def _audit_pack(file: OpenFile, number: int, digest: bytes, stop: int | None) ->
             return
         fits = digest == _UNKNOWN or sha256(digest + body).digest() == told
         yield offset + PART_HEADER_BYTES, "" if fits else "A part is altered", told
-        offset += PART_HEADER_BYTES + length
+        offset, digest = offset + PART_HEADER_BYTES + length, told
     if stop is not None and size > stop:
         yield stop, "The pack goes on beyond what its index knows", digest
 

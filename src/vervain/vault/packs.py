@@ -7,8 +7,8 @@ part     magic 4 | body length uint32 | digest 32 | CRC-32 of these 40 bytes uin
 digest   SHA-256(digest before || body)
 ```
 Rules kept:
-1. A batch is one write and one sync; only then may the index name its parts. What stands behind the index's end was never
-   acknowledged and is cut away on opening.
+1. A batch is one write and one sync; only then may the index name its parts. What stands behind the index's end was
+   never acknowledged and is cut away on opening.
 2. A part is never changed. Erasing destroys its key, so backups of packs need not be chased.
 3. The digests chain every byte to the end that the index keeps. What opens a part is its own seal, not this chain.
 4. A ciphertext longer than a part is kept in several.
@@ -32,7 +32,7 @@ from vervain.vault.errors import BlobMissing, Tampered
 FORMAT_VERSION: Final = 1
 PACK_BYTES_MAX: Final = 256 * 2**20  # a pack is closed when it has reached this
 PART_BYTES_MAX: Final = 16 * 2**20
-BATCH_BYTES_MAX: Final = 1280 * 2**20  # one batch: the largest document, and as much again beside it
+BATCH_BYTES_MAX: Final = 1280 * 2**20  # one batch sealed: what the vault takes at once, with headers and tags
 PACKS_MAX: Final = 99_999_999
 OPEN_PACKS_MAX: Final = 64  # file descriptors kept
 
@@ -55,7 +55,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PackEnd(msgspec.Struct, frozen=True, array_like=True):
-    """The end of all packs: the newest pack, its length, the newest digest. Kept by the index, in the same step as rows."""
+    """The end of all packs: newest pack, its length, its newest digest. The index keeps it in one step with rows."""
 
     pack: int = 0
     length: int = 0
@@ -106,6 +106,15 @@ class Packs:
         """
         with self._lock:
             return b"".join([self._read_part(place) for place in places])
+
+    def cut_back(self, end: PackEnd) -> None:
+        """Forget what was appended after `end`, because the index could not take it.
+
+        Raises: StorageError.
+        """
+        self.close()
+        self.end = end
+        self._cut_unacknowledged()
 
     def close(self) -> None:
         """Close every file."""
@@ -191,7 +200,7 @@ class Packs:
             raise Corrupt(
                 self._directory / pack_name(self.end.pack), sizes[self.end.pack], "The pack ends too soon for its index"
             )
-        if surplus > 2 * BATCH_BYTES_MAX:
+        if surplus > BATCH_BYTES_MAX:
             raise Corrupt(
                 self._directory / pack_name(self.end.pack),
                 self.end.length,

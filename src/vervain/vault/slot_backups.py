@@ -79,7 +79,8 @@ class SlotBackups:
         return erased_at + self.retention_seconds if self._files() else erased_at
 
     def restore(self, backup: Path, target: Path, holder: KeyHolder, *, now: int) -> None:
-        """Write a backup's slots as a slots file under a fresh key of `holder`. Opening the vault replays erasures on it.
+        """Write a backup's slots as a slots file under a fresh key of `holder`. Opening the vault replays erasures
+        on it.
 
         Raises: Corrupt, KeyErased when it has lapsed, KeyFileRefused when `target` exists.
         """

@@ -7,8 +7,8 @@ header   magic 8 | file key id 16 | erasures applied uint64 | next slot uint32 |
 segment  magic 4 | slots uint32 | nonce 12 | CRC-32 of these 20 bytes uint32 | AES-256-GCM(slots) under the file key
 slot     number uint32 | generation uint32 | subject 32 | key 32
 ```
-A segment's additional data is the header and the segment's place in the file, so segments can be neither moved nor taken
-from another file. `lapses at` is 0 in the live file and a backup's last second in a backup.
+A segment's additional data is the header and the segment's place in the file, so segments can be neither moved nor
+taken from another file. `lapses at` is 0 in the live file and a backup's last second in a backup.
 """
 
 import secrets

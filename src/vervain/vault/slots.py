@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The key slots: one 32-byte key for each relationship or organisation, in a file outside every database.
 
-Everything that opens a document (its key, its salt, its names) lies in the index under its slot's key, so destroying a slot
-makes all of that unreadable wherever copies of the index, its freed pages or its backups may lie.
+Everything that opens a document (its key, its salt, its names) lies in the index under its slot's key, so destroying
+a slot makes all of that unreadable wherever copies of the index, its freed pages or its backups may lie.
 
 Rules kept:
 1. A new slot is appended and synced: the cost is that of the new slots, however many there are.
@@ -168,19 +168,21 @@ class Slots:
         if header is None:
             raise Corrupt(self._path, 0, "The slots file's header is altered")
         self._key_id, self._header = header.key_id, header.encode()
-        self.erasures_applied, self._next_number = header.erasures_applied, header.next_number
+        self.erasures_applied = header.erasures_applied
         self._cipher = AESGCM(self._holder.open(header.key_id))
-        self._slots.clear()
-        self._older.clear()
         self._length = len(content)
         segments = list(read_segments(content, cipher=self._cipher))
         if segments and segments[-1].slots is None and _is_torn(content[segments[-1].offset :]):
             self._cut(segments.pop().offset)
+        slots: dict[int, Slot] = {}
+        older: dict[tuple[int, int], Slot] = {}
         for segment in segments:
             if segment.slots is None:
                 raise Corrupt(self._path, segment.offset, "Key slots are altered; documents under them cannot be read")
             for slot in segment.slots:
-                self._remember(slot)
+                _remember(slot, slots, older)
+        self._next_number = max(header.next_number, max(slots, default=0) + 1)
+        self._slots, self._older = slots, older  # one step each: readers in other threads see the former or the new
 
     def _cut(self, length: int) -> None:
         descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -190,13 +192,6 @@ class Slots:
         finally:
             os.close(descriptor)
         self._length = length
-
-    def _remember(self, slot: Slot) -> None:
-        former = self._slots.get(slot.number)
-        if former is not None:
-            self._older[slot.number, former.generation] = former
-        self._slots[slot.number] = slot
-        self._next_number = max(self._next_number, slot.number + 1)
 
     def _append(self, slots: Sequence[Slot]) -> None:
         sealed = encode_segments(slots, cipher=self._cipher, header=self._header, offset=self._length)
@@ -210,10 +205,11 @@ class Slots:
             os.close(descriptor)
         self._length += len(sealed)
         for slot in slots:
-            self._remember(slot)
+            _remember(slot, self._slots, self._older)
+            self._next_number = max(self._next_number, slot.number + 1)
 
     def _replace_file(self, slots: Iterable[Slot], applied: int, next_number: int) -> None:
-        """Put a new file, under a new key, in the old one's place; the old one stays under another name until overwritten."""
+        """Put a new file, under a new key, in the old one's place; the old keeps another name until overwritten."""
         self._outgoing.unlink(missing_ok=True)
         os.link(self._path, self._outgoing)
         write_slot_file(
@@ -232,6 +228,13 @@ class Slots:
         for key_id in self._holder.held():
             if key_id != self._key_id:
                 self._holder.destroy(key_id)
+
+
+def _remember(slot: Slot, slots: dict[int, Slot], older: dict[tuple[int, int], Slot]) -> None:
+    former = slots.get(slot.number)
+    if former is not None:
+        older[slot.number, former.generation] = former
+    slots[slot.number] = slot
 
 
 def _is_torn(tail: bytes) -> bool:

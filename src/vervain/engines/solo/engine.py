@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import time as system_time
 from typing import Final, Protocol, cast
 
@@ -47,15 +47,8 @@ class BlockStorage(Protocol):
 class StateStorage(Protocol):
     """The state store as the engine needs it."""
 
-    def view(self) -> "ViewContext": ...
+    def view(self) -> AbstractContextManager[CommittedState]: ...
     def commit(self, changes: Changes) -> None: ...
-
-
-class ViewContext(Protocol):
-    """A snapshot that is closed by leaving it."""
-
-    def __enter__(self) -> CommittedState: ...
-    def __exit__(self, *exception: object) -> None: ...
 
 
 class _Submission:
@@ -345,8 +338,8 @@ class SoloEngine:
 def first_outcome(transaction: Transaction, state: CommittedState) -> FinalOutcome | None:
     """Return the outcome a remembered transaction had when it was ordered first, or None."""
     place = ReplayWindow(state).first_place(transaction)
-    stored = None if place is None else state.outcomes(place[0])
-    if place is None or stored is None:
+    stored, summary = (None, None) if place is None else (state.outcomes(place[0]), state.summary(place[0]))
+    if place is None or stored is None or summary is None:
         return None
     outcome = msgspec.json.decode(stored, type=list[EncodedOutcome])[place[1]]
     return FinalOutcome(
@@ -355,6 +348,7 @@ def first_outcome(transaction: Transaction, state: CommittedState) -> FinalOutco
         failed_entry=outcome.failed_entry,
         events=outcome.events,
         height=place[0],
+        leaf_index=summary.first_leaf + place[1],  # every stored transaction has a leaf
         is_repeat=True,
     )
 

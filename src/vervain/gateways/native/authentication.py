@@ -36,6 +36,11 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
     actor: bytes
     organisation: bytes
 
+    @property
+    def is_organisation(self) -> bool:
+        """Tell whether a member's own key asks, rather than its staff or a patient."""
+        return self.actor == self.organisation
+
 
 class Authenticator:
     """Checks signed claims for one chain.
@@ -44,11 +49,14 @@ class Authenticator:
         chain: The chain's full name.
         catalogue: Tells the organisation of an active key.
         clock: UTC seconds.
+
+    Attributes:
+        expiry_of_nonce: The nonces that count no more, and until when they are remembered.
     """
 
     def __init__(self, chain: str, catalogue: Catalogue, *, clock: Callable[[], float]) -> None:
         self._chain, self._catalogue, self._clock = chain, catalogue, clock
-        self._expiry_of_nonce: dict[bytes, int] = {}
+        self.expiry_of_nonce: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
     def asker(self, request: Request, state: CommittedState) -> Asker:
@@ -88,19 +96,22 @@ class Authenticator:
     def _remember(self, nonce: bytes, expires_at: int, now: int) -> None:
         """Note a nonce, or refuse one that was seen."""
         with self._lock:
-            if nonce in self._expiry_of_nonce:
+            if nonce in self.expiry_of_nonce:
                 raise _refused("It was used before")
-            if len(self._expiry_of_nonce) >= NONCES_MAX:
+            if len(self.expiry_of_nonce) >= NONCES_MAX:
                 self._forget(now)
-            if len(self._expiry_of_nonce) >= NONCES_MAX:
+            if len(self.expiry_of_nonce) >= NONCES_MAX:
                 raise RequestProblem(
-                    LIMIT_EXCEEDED, "Too many signed requests a minute", do="Wait a minute.", retry_seconds=CLAIM_SECONDS_MAX
+                    LIMIT_EXCEEDED,
+                    "Too many signed requests a minute",
+                    do="Wait a minute.",
+                    retry_seconds=CLAIM_SECONDS_MAX,
                 )
-            self._expiry_of_nonce[nonce] = expires_at
+            self.expiry_of_nonce[nonce] = expires_at
 
     def _forget(self, now: int) -> None:
         """Drop the nonces whose claims have expired and are refused for that."""
-        self._expiry_of_nonce = {nonce: expiry for nonce, expiry in self._expiry_of_nonce.items() if expiry > now}
+        self.expiry_of_nonce = {nonce: expiry for nonce, expiry in self.expiry_of_nonce.items() if expiry > now}
 
 
 def _refused(why: str) -> RequestProblem:

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vervain.ledger.machine.application import Finalized
@@ -82,9 +83,10 @@ class EventHub:
         """Called on the engine's thread after each durable block."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._publish, finalized.changes.summary)
+            loop.call_soon_threadsafe(self.publish, finalized.changes.summary)
 
-    def _publish(self, summary: BlockSummary) -> None:
+    def publish(self, summary: BlockSummary) -> None:
+        """Offer a final block to every subscriber. On the event loop."""
         for subscriber in self._subscribers:
             subscriber.offer(summary)
 
@@ -113,10 +115,11 @@ class EventHub:
             subscriber.end("the node stops")
 
 
-class EventStream:
+class EventStream(Response):
     """The answer to one subscriber: what is stored from `next_height` on, then what is committed."""
 
     def __init__(self, hub: EventHub, read_stored: ReadStored, next_height: int, *, heartbeat_seconds: float) -> None:
+        super().__init__(media_type=EVENT_STREAM)
         self._hub, self._read_stored, self._next = hub, read_stored, next_height
         self._heartbeat_seconds = heartbeat_seconds
 
@@ -137,7 +140,11 @@ class EventStream:
                 raise result
 
     async def _stream(self, subscriber: Subscriber, send: Send) -> None:
-        headers = [(b"content-type", EVENT_STREAM.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        headers = [
+            (b"content-type", EVENT_STREAM.encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await _send(send, b": final blocks of this chain\n\n")
         await self._send_stored(subscriber, send)
@@ -160,7 +167,9 @@ class EventStream:
                 return
             await _send(send, b"".join(map(event_of, stored)))
             self._next = stored[-1].height + 1
-            while not subscriber.queue.empty() and not subscriber.ended:  # it is stored too: a long way back is no slowness
+            while (
+                not subscriber.queue.empty() and not subscriber.ended
+            ):  # it is stored too: a long way back is no slowness
                 subscriber.queue.get_nowait()
 
 

@@ -7,10 +7,13 @@ from concurrent.futures import Future
 from time import monotonic
 from typing import Final
 
+from sqlalchemy import Engine
+
 from vervain.engines.engine import FinalOutcome
 from vervain.engines.errors import Unreachable
 from vervain.gateways.native.authentication import Authenticator
 from vervain.gateways.native.event_hub import EventHub
+from vervain.gateways.native.problems import UNAVAILABLE, RequestProblem
 from vervain.ledger.machine.module import Catalogue
 from vervain.node.hosting import HostingQuotas, OverQuota
 from vervain.node.node import Node
@@ -23,6 +26,9 @@ class NativeGateway:
 
     Args:
         node: Started by whoever serves this gateway, before the first request.
+
+    Attributes:
+        document: The OpenAPI document, once the routes are made.
     """
 
     def __init__(self, node: Node) -> None:
@@ -31,6 +37,7 @@ class NativeGateway:
         self.quotas = HostingQuotas(node.settings.hosted, self.catalogue, clock=monotonic)
         self.authenticator = Authenticator(node.chain, self.catalogue, clock=node.clock)
         self.events = EventHub()
+        self.document = b""
         node.listen(self.events.block_committed)
 
     async def submit(self, encoded: Sequence[bytes]) -> list[FinalOutcome]:
@@ -60,6 +67,20 @@ class NativeGateway:
                 why="The transactions may still be ordered",
                 do="Send the same bytes again; they count once only.",
             ) from None
+
+    def read_model(self) -> Engine:
+        """Return the read model, for reading.
+
+        Raises: RequestProblem when its projector broke off.
+        """
+        if self.node.read_model.projector.failure is not None:
+            raise RequestProblem(
+                UNAVAILABLE,
+                "The node's read model does not keep up",
+                why="Its projector stopped",
+                do="Look at the node's log; `vervain rebuild` makes it anew.",
+            )
+        return self.node.read_model.engine
 
     def over_quota(self, encoded: Sequence[bytes]) -> dict[int, OverQuota]:
         """Count transactions of hosted members; return, by position, those over their quota."""

@@ -6,6 +6,7 @@ address: an id in a path together with an address would say who asked about whom
 """
 
 import logging
+import re
 from time import perf_counter
 from typing import Final
 
@@ -18,6 +19,7 @@ ACCESS_LOG: Final = logging.getLogger("vervain.access")
 PATTERN_KEY: Final = "vervain.pattern"
 """Where an endpoint notes its path pattern in the ASGI scope."""
 
+_PORT: Final = re.compile(rb":[0-9]{1,5}$")
 _STRICT: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -62,7 +64,7 @@ class KnownHosts:
         """Pass the request on when its Host, without a port, is a known one."""
         if scope["type"] == "http":
             given = [value for name, value in scope["headers"] if name == b"host"]
-            if len(given) != 1 or given[0].rpartition(b":")[0 if b":" in given[0] else 2].lower() not in self._hosts:
+            if len(given) != 1 or _PORT.sub(b"", given[0]).lower() not in self._hosts:
                 await self._refusal()(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from vervain.gateways.native.described import portable
 from vervain.gateways.native.gateway import NativeGateway
 from vervain.gateways.native.problems import KIND_OF_ERROR, KINDS, Kind
 from vervain.gateways.native.requests import path_natural, read_body, require_known_query
@@ -122,8 +123,8 @@ def _questions(catalogue: Catalogue) -> bytes:
             QuestionEntry(
                 name=name,
                 summary=query.summary,
-                arguments=msgspec.json.schema(query.arguments),
-                answer=msgspec.json.schema(answer_type(query)),
+                arguments=portable(msgspec.json.schema(query.arguments)),
+                answer=portable(msgspec.json.schema(answer_type(query))),
             )
             for name, query in sorted(catalogue.queries.items())
         )
@@ -133,9 +134,7 @@ def _questions(catalogue: Catalogue) -> bytes:
 @lru_cache(maxsize=4)
 def _problems(catalogue: Catalogue) -> bytes:
     reasons = tuple(
-        ReasonEntry(
-            code=code, reason=reason.name, kind=KIND_OF_ERROR[reason.kind].name, what=reason.what, do=reason.do
-        )
+        ReasonEntry(code=code, reason=reason.name, kind=KIND_OF_ERROR[reason.kind].name, what=reason.what, do=reason.do)
         for code, reason in sorted(catalogue.reasons.items())
     )
     return encode(ProblemsAnswer(kinds=KINDS, reasons=reasons))

@@ -38,7 +38,7 @@ def _too_large(bytes_max: int) -> RequestProblem:
     return RequestProblem(TOO_LARGE, f"A body here has at most {bytes_max} bytes", do="Send less at once.")
 
 
-def pathnatural(request: Request, name: str) -> int:
+def path_natural(request: Request, name: str) -> int:
     """Return a whole number of the path.
 
     Raises: RequestProblem.
@@ -46,7 +46,7 @@ def pathnatural(request: Request, name: str) -> int:
     return natural(request.path_params[name], name)
 
 
-def querynatural(request: Request, name: str, default: int | None = None) -> int:
+def query_natural(request: Request, name: str, default: int | None = None) -> int:
     """Return a whole number of the query, or its default.
 
     Raises: RequestProblem when it is missing without a default, given twice, or no whole number.

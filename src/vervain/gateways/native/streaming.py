@@ -25,7 +25,7 @@ async def stream_events(gateway: NativeGateway, request: Request) -> Response:
             UNAVAILABLE, "The node has as many event streams as it serves", do="Come back.", retry_seconds=RETRY_SECONDS
         )
     if request.method == "HEAD":
-        return Response(media_type=EVENT_STREAM)
+        return Response(headers={"Content-Type": EVENT_STREAM})
 
     def read_stored(height: int, count: int) -> list[BlockSummary]:
         with gateway.node.view() as state:
@@ -34,8 +34,7 @@ async def stream_events(gateway: NativeGateway, request: Request) -> Response:
             found = (state.summary(each) for each in range(height, end))
             return [summary for summary in found if summary is not None]
 
-    stream = EventStream(gateway.events, read_stored, next_height, heartbeat_seconds=HEARTBEAT_SECONDS)
-    return _Streamed(stream)
+    return EventStream(gateway.events, read_stored, next_height, heartbeat_seconds=HEARTBEAT_SECONDS)
 
 
 def _next_height(gateway: NativeGateway, request: Request) -> int:
@@ -49,12 +48,3 @@ def _next_height(gateway: NativeGateway, request: Request) -> int:
     if height > newest + 1:
         raise RequestProblem(MALFORMED, "There is no block of that height yet", do=f"The newest is {newest}.")
     return height
-
-
-class _Streamed(Response):
-    """An event stream in the place of a response."""
-
-    def __init__(self, stream: EventStream) -> None:
-        super().__init__(media_type=EVENT_STREAM)
-        self._stream = stream
-        self.__call__ = stream.__call__

@@ -16,7 +16,14 @@ from starlette.responses import Response
 
 from vervain.engines.engine import FinalOutcome
 from vervain.gateways.native.gateway import NativeGateway
-from vervain.gateways.native.problems import MALFORMED, NO_TXID, TOO_LARGE, RequestProblem, problem_of_outcome, response_of
+from vervain.gateways.native.problems import (
+    MALFORMED,
+    NO_TXID,
+    TOO_LARGE,
+    RequestProblem,
+    problem_of_outcome,
+    response_of,
+)
 from vervain.gateways.native.requests import read_body
 from vervain.ledger.machine.refusals import APPLIED, MachineReason
 from vervain.ledger.primitives.codec import encode
@@ -94,7 +101,9 @@ def _answer(outcome: FinalOutcome) -> TransactionAnswer:
         code=outcome.code,
         reason="APPLIED",
         text=APPLIED_TEXT,
-        events=tuple(event if isinstance(event, msgspec.Raw) else msgspec.Raw(encode(event)) for event in outcome.events),
+        events=tuple(
+            event if isinstance(event, msgspec.Raw) else msgspec.Raw(encode(event)) for event in outcome.events
+        ),
         height=outcome.height,
         leaf_index=outcome.leaf_index,
         is_repeat=outcome.is_repeat,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of sample bundles, where there is one: `VERVAIN_SAMPLES`, or `../shared/data/synthea-r4` beside the project."""
+"""The folder of sample bundles, where there is one: `VERVAIN_SAMPLES`, by default `../shared/data/synthea-r4`."""
 
 import os
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strict JSON: the quick scanner and the slow one agree, depth is exact, and what others let pass is refused in place."""
+"""Strict JSON: the quick scanner and the slow one agree, depth is exact, what others let pass is refused in place."""
 
 import json
 
@@ -12,7 +12,11 @@ from vervain.gateways.fhir.strict_json import DEPTH_MAX, Cursor, JsonValue, find
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=8)
 VALUES: st.SearchStrategy[JsonValue] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=20,
 )
@@ -103,7 +107,9 @@ def test_text_that_is_not_strict_json_is_refused(text: str, rule: str, at: str) 
     assert _refused(text) == (rule, text.index(at))
 
 
-@pytest.mark.parametrize("text", ['["\\t\\n\\r\\"\\\\\\/"]', '["\\\\b \\\\u0000"]', '["\\ud83d\\ude00"]', '["\\u00e9"]'])
+@pytest.mark.parametrize(
+    "text", ['["\\t\\n\\r\\"\\\\\\/"]', '["\\\\b \\\\u0000"]', '["\\ud83d\\ude00"]', '["\\u00e9"]']
+)
 def test_ordinary_escapes_are_read(text: str) -> None:
     """
     Given escapes that a FHIR string may hold, and backslashes that escape nothing.
@@ -114,20 +120,19 @@ def test_ordinary_escapes_are_read(text: str) -> None:
     assert Cursor(text).value() == json.loads(text)
 
 
-@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"]":'])
-def test_depth_is_exact(opening: str) -> None:
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"]":', "}]")])
+def test_depth_is_exact(opening: str, closing: str) -> None:
     """
     Given objects and lists nested as deep as the maximum, and one deeper.
     When they are read.
     Then the first passes, and the second is refused at the bracket that goes too deep.
     """
-    levels = opening.count("[") + opening.count("{")
-    closing = "".join({"[": "]", "{": "}"}[bracket] for bracket in reversed(opening.replace('"]"', "")) if bracket in "[{")
-    fits = opening * (DEPTH_MAX // levels) + "0" + closing * (DEPTH_MAX // levels)
+    times = DEPTH_MAX // len(closing)
+    fits = opening * times + "0" + closing * times
     require_readable(fits.encode(), fits)
     assert find_fault(fits, 0) is None
-    deeper = f"[{fits}]"
-    assert _refused(deeper) == ("json-depth", max(deeper.rindex("["), deeper.rindex("{")))
+    deeper = opening * times + "[0]" + closing * times
+    assert _refused(deeper) == ("json-depth", deeper.index("[0]"))
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '["\\"' + "[" * 1000, "[}" * 50 + "[" * 70])

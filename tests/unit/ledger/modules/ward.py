@@ -1,56 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A founded ledger for tests of modules: two hospitals, their staff and patients, run message by message.
+"""Two hospitals with staff and patients, for tests of consent and records: messages run one by one, without signatures.
 
-Everything is derived from names, so that every run gives the same ids and signatures.
+Built on the small chain; here the test moves the clock, and the ids of transactions can be told beforehand.
 """
 
-from collections.abc import Sequence
 from hashlib import sha256
+from typing import Final
 
-import msgspec
-from nacl import bindings
-from nacl.signing import SigningKey
+from msgspec import UNSET, UnsetType
 
-from tests.memory_state import MemoryState
+from tests.small_chain import FOUNDED_AT as FOUNDED_AT
+from tests.small_chain import Party, SmallChain
 from vervain.ledger.catalogue import CATALOGUE
 from vervain.ledger.machine.context import Context
-from vervain.ledger.machine.genesis import found
-from vervain.ledger.machine.module import Genesis, Message
+from vervain.ledger.machine.module import Message
 from vervain.ledger.machine.outcome import Event
 from vervain.ledger.machine.refusals import Refusal
-from vervain.ledger.machine.store import Store
-from vervain.ledger.modules.consortium.messages import AdmitMember, ConsortiumFounding, Role, SetValidator
-from vervain.ledger.modules.identity.messages import (
-    ActorKind,
-    Custody,
-    FoundingOrganisation,
-    IdentityFounding,
-    Register,
-    registration_bytes,
-)
-from vervain.ledger.primitives.codec import encode
-from vervain.ledger.primitives.hashing import actor_id
+from vervain.ledger.modules.identity.messages import ActorKind, Custody
 
-FOUNDED_AT = 1_800_000_000  # UTC seconds: January 2027
+NORTH, SOUTH = "hospital north", "hospital south"
+NURSE, DOCTOR, STRANGER = "nurse north", "doctor north", "nurse south"
 SHE = "patient"  # self custody, at hospital north
 HE = "patient in custody"  # the hospital keeps the key, at hospital north
 OTHER = "patient elsewhere"  # self custody, at hospital south
-NORTH, SOUTH = "hospital north", "hospital south"
-NURSE, DOCTOR, STRANGER = "nurse north", "doctor north", "nurse south"
 
-
-class Person:
-    """An actor with its key, made from its name."""
-
-    def __init__(self, name: str) -> None:
-        self.signing = SigningKey(digest(name, "sign"))
-        self.key = bytes(self.signing.verify_key)
-        self.kem_key: bytes = bindings.crypto_scalarmult_base(digest(name, "kem"))
-        self.id = actor_id(self.key)
-
-    def sign(self, signed: bytes) -> bytes:
-        """Return the 64-byte signature over `signed`."""
-        return self.signing.sign(signed).signature
+ORGANISATION: Final = {NORTH: NORTH, NURSE: NORTH, DOCTOR: NORTH, SHE: NORTH, HE: NORTH} | {
+    SOUTH: SOUTH,
+    STRANGER: SOUTH,
+    OTHER: SOUTH,
+}
+PEOPLE: Final = {name: Party(name) for name in ORGANISATION}
 
 
 def digest(*parts: str) -> bytes:
@@ -58,31 +37,21 @@ def digest(*parts: str) -> bytes:
     return sha256("|".join(parts).encode("ascii")).digest()
 
 
-def people() -> dict[str, Person]:
-    """Return everybody by name."""
-    return {name: Person(name) for name in (NORTH, SOUTH, NURSE, DOCTOR, STRANGER, SHE, HE, OTHER)}
-
-
 class Ward:
     """The ledger as one block sees it, with a clock that the test moves."""
 
     def __init__(self) -> None:
-        self.people = people()
-        self.organisation = dict.fromkeys((NORTH, NURSE, DOCTOR, SHE, HE), NORTH)
-        self.organisation |= dict.fromkeys((SOUTH, STRANGER, OTHER), SOUTH)
-        self.store = Store(MemoryState())
-        self.time, self.height, self.transactions = FOUNDED_AT, 1, 0
-        content = encode(_genesis(self.people))
-        genesis = msgspec.json.decode(content, type=Genesis)
-        self.chain = found(CATALOGUE, genesis, content, self.store).chain
+        founded = SmallChain((PEOPLE[NORTH], PEOPLE[SOUTH]))
+        self.chain, self.store = founded.name, founded.store
+        self.time, self.height, self.transactions, self.failed_entry = FOUNDED_AT, 1, 0, 0
         for name in (NURSE, DOCTOR, STRANGER):
-            self._register(name, ActorKind.STAFF)
+            self._register(founded, name, ActorKind.STAFF)
         for name, custody in ((SHE, Custody.SELF), (HE, Custody.INSTITUTION), (OTHER, Custody.SELF)):
-            self._register(name, ActorKind.PATIENT, custody)
+            self._register(founded, name, ActorKind.PATIENT, custody)
 
     def id(self, name: str) -> bytes:
         """Return an actor's id by its name."""
-        return self.people[name].id
+        return PEOPLE[name].id
 
     def context(self, signer: str) -> Context:
         """Return what the rules see of the next transaction of `signer`."""
@@ -90,8 +59,8 @@ class Ward:
         return Context(
             chain=self.chain,
             actor=self.id(signer),
-            organisation=self.id(self.organisation[signer]),
-            key=self.people[signer].key,
+            organisation=self.id(ORGANISATION[signer]),
+            key=PEOPLE[signer].key,
             txid=digest("transaction", str(self.transactions)),
             height=self.height,
             block_time=self.time,
@@ -106,6 +75,7 @@ class Ward:
                 CATALOGUE.handlers[type(message)](context, message)
         except Refusal:
             self.store.roll_back(mark)
+            self.failed_entry = context.entry_index
             raise
         return tuple(context.events)
 
@@ -128,41 +98,7 @@ class Ward:
             for breach in invariant(self.store)
         ]
 
-    def _register(self, name: str, kind: ActorKind, custody: Custody | msgspec.UnsetType = msgspec.UNSET) -> None:
-        person, sponsor = self.people[name], self.organisation[name]
-        signed = registration_bytes(
-            chain=self.chain,
-            sponsor=self.id(sponsor),
-            kind=kind,
-            key=person.key,
-            kem_key=person.kem_key,
-            custody=custody,
-        )
-        proof = person.sign(signed)
-        self.run(sponsor, Register(kind=kind, key=person.key, kem_key=person.kem_key, proof=proof, custody=custody))
-
-
-def _genesis(known: dict[str, Person]) -> Genesis:
-    """Return a genesis of two hospitals, of which the first validates."""
-    hospitals = [known[NORTH], known[SOUTH]]
-    consortium = ConsortiumFounding(
-        members=tuple(
-            AdmitMember(organisation=hospital.id, roles=(Role.HOSPITAL,), register_entry="GLN 0614141000012")
-            for hospital in hospitals
-        ),
-        validators=(
-            SetValidator(
-                organisation=hospitals[0].id,
-                power=10,
-                engine_key=Person("engine").key,
-                cosigning_key=Person("cosigner").key,
-            ),
-        ),
-    )
-    identity = IdentityFounding(
-        organisations=tuple(FoundingOrganisation(key=each.key, kem_key=each.kem_key) for each in hospitals)
-    )
-    sections: Sequence[tuple[str, msgspec.Struct]] = (("consortium", consortium), ("identity", identity))
-    return Genesis(
-        name="ward", time=FOUNDED_AT, sections={name: msgspec.Raw(encode(section)) for name, section in sections}
-    )
+    def _register(self, founded: SmallChain, name: str, kind: ActorKind, custody: Custody | UnsetType = UNSET) -> None:
+        sponsor = ORGANISATION[name]
+        form = founded.registration(PEOPLE[name], kind, sponsor=PEOPLE[sponsor], custody=custody)
+        self.run(sponsor, form)

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from vervain.ledger.machine.store import Store
 from vervain.ledger.modules.consent import queries, state
 from vervain.ledger.modules.consent.messages import Purpose
-from vervain.ledger.modules.consent.state import Consent, ConsentStatus, Denial, Grant, ScopeKind
+from vervain.ledger.modules.consent.state import Consent, ConsentStatus, Denial, Grant
 
 ID_BYTES: Final = 32
 
@@ -65,7 +65,7 @@ def active_denials_are_listed(store: Store) -> list[str]:
     breaches = []
     for consent_id, denial in state.CONSENTS.rows(store):
         if isinstance(denial.terms, Denial) and denial.status is ConsentStatus.ACTIVE:
-            listed = state.DENIALS.get(store, (denial.grantor, *state.scope_of(denial.terms)))
+            listed = state.DENIALS.get(store, (denial.grantor, state.scope_of(denial.terms)))
             if listed is not None and listed.consent == consent_id:
                 continue
             if not _was_displaced(store, consent_id, denial):
@@ -93,9 +93,9 @@ def denial_counts_are_exact(store: Store) -> list[str]:
     breaches = []
     for grantor, count in state.DENIAL_COUNTS.rows(store):
         by_kind = {
-            (grantor, ScopeKind.EVERYTHING.value): count.everything,
-            (grantor, ScopeKind.GRANT.value): count.grants,
-            (grantor, ScopeKind.CATEGORY.value): count.categories,
+            (grantor, state.EVERYTHING[0]): count.everything,
+            (grantor, state.OF_GRANT[0]): count.grants,
+            (grantor, state.OF_CATEGORY[0]): count.categories,
         }
         if not any(by_kind.values()):
             breaches.append(f"grantor {grantor.hex()} has a row of counts for no denial")
@@ -190,7 +190,7 @@ def anchors_span_their_numbers(store: Store) -> list[str]:
 
 
 def _denial_key(grantor: bytes, scope: state.Scope) -> bytes:
-    return state.DENIALS.stored_key((grantor, *scope))[2:]
+    return state.DENIALS.stored_key((grantor, scope))[2:]
 
 
 INVARIANTS: Final[tuple[Callable[[Store], list[str]], ...]] = (

@@ -17,7 +17,7 @@ from vervain.ledger.machine.module import Query
 from vervain.ledger.machine.store import Store
 from vervain.ledger.modules.consent import state
 from vervain.ledger.modules.consent.messages import Categories, ConsentReason, Decision, Purpose
-from vervain.ledger.modules.consent.state import Access, Anchor, Consent, ConsentStatus, Denial, ScopeKind
+from vervain.ledger.modules.consent.state import Access, Anchor, Consent, ConsentStatus, Denial
 from vervain.ledger.primitives.codec import Bytes32, Natural, Positive, UtcSeconds
 
 _PERMIT_ENDED: Final = {
@@ -81,13 +81,13 @@ def _denial_in_force(
     """Return the id of the first matching denial: of everything, of the grant, of a category in the order named."""
     scopes: list[state.Scope] = []
     if listed.everything:
-        scopes.append((ScopeKind.EVERYTHING, state.NO_SCOPE))
+        scopes.append(state.EVERYTHING)
     if listed.grants:
-        scopes.append((ScopeKind.GRANT, grant))
+        scopes.append(state.OF_GRANT + grant)
     if listed.categories:
-        scopes.extend([(ScopeKind.CATEGORY, category) for category in categories])
-    for kind, scope in scopes:
-        denial = state.DENIALS.get(store, (grantor, kind, scope))
+        scopes.extend([state.OF_CATEGORY + category for category in categories])
+    for scope in scopes:
+        denial = state.DENIALS.get(store, (grantor, scope))
         if denial is not None and denial.valid_from <= time < denial.valid_until:
             return denial.consent
     return None

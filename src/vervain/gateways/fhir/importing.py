@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vervain import`: FHIR files become encrypted documents, commitments on the ledger and wallets of the patients.
+
+1. Read: each file is checked and accepted or refused as a whole; accepted resources go into their custodian's vault.
+2. Enrol: each patient gets a wallet, and an unrelated pseudonym at each custodian.
+3. Commit: every custodian commits to its documents, in an order of its own drawn at random.
+4. Wrap: each wallet gets the keys of its patient's own records.
+
+Rules kept:
+- Interrupted anywhere and run again, it goes on: documents are found by their vault, transactions by the outbox.
+- The same id and bytes is kept once (*already*); the same id with other bytes is a new version.
+- Neither the order of a file, of care, nor of patients reaches the ledger: it would join pseudonyms at two custodians.
+
+Source: contracts.md (`vervain import`); architecture.md "Patients".
+"""
+
+import hmac
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from vervain.gateways.fhir.bundle import ImportedResource, read_fhir_file
+from vervain.gateways.fhir.rules import BadFile
+from vervain.ledger.machine.store import Store
+from vervain.ledger.modules.consortium.messages import AdmitMember, Propose, Role
+from vervain.ledger.modules.identity import queries as identity
+from vervain.ledger.modules.identity.messages import ActorKind, Register, registration_bytes
+from vervain.ledger.primitives.codec import encode
+from vervain.node.desk import MemberDesk
+from vervain.node.founding import keep_member_keys
+from vervain.node.node import Node
+from vervain.sdk.wallet import Wallet
+from vervain.sealing.keys import KemKey, SigningKey, read_private_file, write_private_file
+from vervain.vault.vault import NewDocument
+
+BATCH_DOCUMENTS: Final = 500  # kept in one durable step
+ORGANISATIONS_BYTES_MAX: Final = 16 * 2**20
+SUFFIXES: Final = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
+FILES_MAX: Final = 1_000_000
+
+Progress = Callable[[str, int, int], None]
+"""(what, how many are done, of how many)"""
+
+
+class FailedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was refused as a whole: its name, where, and why."""
+
+    file: str
+    position: str
+    reason: str
+
+
+class ImportSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did: files and resources read, documents newly committed, already there, files refused."""
+
+    files: int
+    resources: int
+    committed: int
+    already: int
+    failed: tuple[FailedFile, ...]
+    seconds: float
+
+
+def files_of(paths: Iterable[Path]) -> list[Path]:
+    """Return the FHIR files among paths; of a folder, those directly in it, sorted."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        found += [each for each in inside if not path.is_dir() or each.name.endswith(SUFFIXES)]
+    return found[:FILES_MAX]
+
+
+class Importer:
+    """Imports files into one node, which serves every custodian that the files name.
+
+    Args:
+        node: Running; its organisation admits the others, so it must be the only validator or be given a custodian.
+        custodian: 32-byte id of the member that keeps everything; left out, one member for each `serviceProvider`.
+        progress: Told how far the work is.
+    """
+
+    def __init__(
+        self, node: Node, *, custodian: bytes | None = None, progress: Progress = lambda what, done, all_: None
+    ) -> None:
+        self._node, self._custodian, self._progress = node, custodian, progress
+        self._folder = node.directory.imports
+        (self._folder / "wallets").mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._token_key = _token_key(self._folder / "token.key")
+        self._organisations = _read_organisations(self._folder / "organisations.json")
+        self._wallets: dict[str, Wallet] = {}
+        self._unsaved: set[str] = set()
+
+    def run(self, files: Sequence[Path]) -> ImportSummary:
+        """Import files.
+
+        Raises: NotApplied, Unreachable, StorageError. What was kept stays; run it again to go on.
+        """
+        started = time.monotonic()
+        resources = already = 0
+        failed: list[FailedFile] = []
+        waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]] = defaultdict(dict)
+        for number, path in enumerate(files, 1):
+            try:
+                read = read_fhir_file(path)
+            except BadFile as error:
+                failed.append(FailedFile(file=str(path), position=str(error.position), reason=error.reason))
+                continue
+            resources += len(read)
+            for resource in read:
+                already += not self._take(resource, waiting)
+            self._keep_full(waiting)
+            self._progress("Files", number, len(files))
+        self._keep_all(waiting)
+        committed = self._commit()
+        self._wrap()
+        return ImportSummary(
+            files=len(files),
+            resources=resources,
+            committed=committed,
+            already=already,
+            failed=tuple(failed),
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    # Read
+
+    def _take(
+        self, resource: ImportedResource, waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]]
+    ) -> bool:
+        """Queue a resource for its custodian's vault; False when these bytes are kept or queued already."""
+        organisation = self._custodian or self._member(resource.custodian)
+        desk = self._node.desk(organisation)
+        queued = waiting[organisation].setdefault((resource.resource_type, resource.id), [])
+        if queued:
+            if queued[-1].stored == resource.bytes:
+                return False
+        elif desk.vault.holds(resource.resource_type, resource.id, resource.bytes):
+            return False
+        versions = desk.vault.versions(resource.resource_type, resource.id)
+        subject = self._pseudonym(resource.subject, organisation) if resource.subject else organisation
+        queued.append(
+            NewDocument(
+                subject=subject,
+                resource_type=resource.resource_type,
+                resource_id=resource.id,
+                version=str(len(versions) + len(queued) + 1),
+                stored=resource.bytes,
+                category=resource.category,
+            )
+        )
+        return True
+
+    def _keep_full(self, waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]]) -> None:
+        for organisation in [each for each, queued in waiting.items() if len(queued) >= BATCH_DOCUMENTS]:
+            self._keep(organisation, waiting.pop(organisation))
+
+    def _keep_all(self, waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]]) -> None:
+        for organisation, queued in waiting.items():
+            self._keep(organisation, queued)
+
+    def _keep(self, organisation: bytes, queued: dict[tuple[str, str], list[NewDocument]]) -> None:
+        self._keep_wallets()
+        documents = [each for versions in queued.values() for each in versions]
+        for start in range(0, len(documents), BATCH_DOCUMENTS):
+            self._node.desk(organisation).keep(documents[start : start + BATCH_DOCUMENTS])
+
+    # Enrol
+
+    def _member(self, label: str) -> bytes:
+        """Return the member of a `serviceProvider`; admit and register it, hosted here, when it is new."""
+        known = self._organisations.get(label)
+        if known is not None:
+            return known
+        operator = self._node.desk(self._node.settings.organisation)
+        signing, kem = SigningKey.generate(), KemKey.generate()
+        keep_member_keys(self._node.directory, signing, kem)
+        self._organisations[label] = signing.actor
+        admitted = AdmitMember(
+            organisation=signing.actor,
+            roles=(Role.HOSPITAL,),
+            register_entry=f"FHIR {label}"[:256],
+            host=operator.organisation,
+        )
+        proof = signing.sign(
+            registration_bytes(
+                chain=self._node.chain,
+                sponsor=operator.organisation,
+                kind=ActorKind.ORGANISATION,
+                key=signing.public_key,
+                kem_key=kem.public_key,
+            )
+        )
+        operator.send(
+            Propose(change=admitted),
+            Register(kind=ActorKind.ORGANISATION, key=signing.public_key, kem_key=kem.public_key, proof=proof),
+        )
+        write_private_file(self._folder / "organisations.json", encode(self._organisations), replace=True)
+        return signing.actor
+
+    def _pseudonym(self, subject: str, organisation: bytes) -> bytes:
+        wallet = self._wallets.get(subject)
+        if wallet is None:
+            path = self._wallet_path(subject)
+            wallet = Wallet.load(path, chain=self._node.chain) if path.exists() else Wallet.create(self._node.chain)
+            self._wallets[subject] = wallet
+        before = len(wallet.relationships)
+        actor = wallet.join(organisation).actor
+        if len(wallet.relationships) > before:
+            self._unsaved.add(subject)
+        return actor
+
+    def _wallet_path(self, subject: str) -> Path:
+        token = hmac.digest(self._token_key, subject.encode(), sha256).hex()
+        return self._folder / "wallets" / f"{token}.wallet"
+
+    def _keep_wallets(self) -> None:
+        """Write wallets before the documents that name their pseudonyms: a pseudonym without its wallet helps nobody."""
+        for subject in sorted(self._unsaved):
+            self._wallets[subject].save(self._wallet_path(subject))
+        self._unsaved.clear()
+
+    def _register_patients(self, desk: MemberDesk) -> None:
+        """Register every pseudonym of this custodian that the ledger does not know yet, in random order."""
+        told: dict[bytes, bytes] = {}
+        registrations: list[Register] = []
+        with self._node.view() as state:
+            store = Store(state)
+            for wallet in self._wallets.values():
+                for relationship in wallet.relationships:
+                    if relationship.counterparty != desk.organisation:
+                        continue
+                    if desk.secrets.get(relationship.actor) is None:
+                        told[relationship.actor] = wallet.category_secret(desk.organisation)
+                    if identity.actor(store, relationship.actor) is None:
+                        registrations.append(wallet.registration(desk.organisation))
+        if told:
+            desk.secrets.add(told)
+        secrets.SystemRandom().shuffle(registrations)
+        desk.send_all(registrations)
+
+    # Commit and wrap
+
+    def _commit(self) -> int:
+        """Let every custodian commit, in an order of custodians drawn at random; return how many documents."""
+        members = [self._custodian] if self._custodian else list(self._organisations.values())
+        secrets.SystemRandom().shuffle(members)
+        done = 0
+        for number, organisation in enumerate(members, 1):
+            desk = self._node.desk(organisation)
+            self._register_patients(desk)
+            done += desk.commit_kept()
+            self._progress("Custodians", number, len(members))
+        return done
+
+    def _wrap(self) -> None:
+        for number, (subject, wallet) in enumerate(self._wallets.items(), 1):
+            known = frozenset(own.commitment for own in wallet.records)
+            records = len(wallet.records)
+            for relationship in wallet.relationships:
+                desk = self._node.desk(relationship.counterparty)
+                for document, wrapped in desk.wraps_for(relationship.actor, known=known):
+                    wallet.keep_record(
+                        relationship.counterparty,
+                        record=document.record,
+                        commitment=document.commitment,
+                        wrapped=wrapped.wrap,
+                        resource_type=document.resource_type,
+                        resource_id=document.resource_id,
+                        version=document.version,
+                    )
+            if len(wallet.records) > records:
+                wallet.save(self._wallet_path(subject))
+            self._progress("Wallets", number, len(self._wallets))
+
+
+def _token_key(path: Path) -> bytes:
+    if not path.exists():
+        write_private_file(path, secrets.token_bytes(32))
+    return read_private_file(path, 32)
+
+
+def _read_organisations(path: Path) -> dict[str, bytes]:
+    if not path.exists():
+        return {}
+    return msgspec.json.decode(read_private_file(path, ORGANISATIONS_BYTES_MAX), type=dict[str, bytes])

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What patients told this custodian: the category secret of each relationship, in one file of mode 0600.
+
+With the secret the custodian can tell which consent categories a grant names; nobody else can.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from vervain.ledger.primitives.codec import Bytes32, decode, encode
+from vervain.sealing.keys import read_private_file, write_private_file
+
+SECRETS_BYTES_MAX: Final = 128 * 2**20  # about a million relationships
+
+
+class CategorySecrets:
+    """Subject to secret, 32 bytes each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        stored = read_private_file(path, SECRETS_BYTES_MAX) if path.exists() else b"{}"
+        self._secrets = {bytes.fromhex(name): value for name, value in decode(stored, dict[str, Bytes32]).items()}
+
+    def get(self, subject: bytes) -> bytes | None:
+        """Return the secret that a patient told, or None."""
+        return self._secrets.get(subject)
+
+    def add(self, told: dict[bytes, bytes]) -> None:
+        """Keep what patients told, durably."""
+        self._secrets |= told
+        self._write()
+
+    def forget(self, subject: bytes) -> None:
+        """Remove a relationship's secret, when it is erased."""
+        if self._secrets.pop(subject, None) is not None:
+            self._write()
+
+    def _write(self) -> None:
+        content = encode({subject.hex(): secret for subject, secret in self._secrets.items()})
+        write_private_file(self._path, content, replace=True)

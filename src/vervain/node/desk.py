@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One member's desk on a node: its keys, its vault, and how documents get from the vault to the ledger.
+
+A node serves its own organisation and small members beside it; each has a desk of its own, and no desk sees another's.
+Documents are committed in random order, never in that of care or of a file: order would join a patient's pseudonyms at
+two organisations.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from vervain.engines.engine import FinalOutcome
+from vervain.ledger.catalogue import CATALOGUE
+from vervain.ledger.machine.application import CommittedState
+from vervain.ledger.machine.module import Message
+from vervain.ledger.machine.refusals import APPLIED, MachineReason
+from vervain.ledger.machine.store import Store
+from vervain.ledger.modules.identity import queries as identity
+from vervain.ledger.modules.records.messages import CommitRecord, EraseRecord, RecordCommitted
+from vervain.ledger.primitives.errors import VervainError
+from vervain.node.access import AccessLog
+from vervain.node.category_secrets import CategorySecrets
+from vervain.node.founding import KEM_KEY_FILE, SIGNING_KEY_FILE
+from vervain.node.outbox import Outbox, OutgoingCommit
+from vervain.sealing.keys import KemKey, SigningKey, read_kem_key, read_signing_key
+from vervain.sealing.signing import SignedTransaction, build_transaction
+from vervain.vault.erasure import SignedErasureCertificate
+from vervain.vault.key_holder import SoftwareKeyHolder
+from vervain.vault.release import OWN_WRAPS_MAX, Release, ReleaseDesk, ReleaseRequest
+from vervain.vault.vault import NewDocument, RecordWrap, StoredDocument, Vault
+
+COMMITS_PER_TRANSACTION: Final = 100
+TRANSACTIONS_IN_FLIGHT: Final = 32
+EXPIRY_SECONDS: Final = 600
+ANSWER_SECONDS: Final = 60.0
+
+T = TypeVar("T")
+
+
+class NotApplied(VervainError):
+    """The ledger refused what a desk asked for.
+
+    Attributes:
+        outcome: The final outcome.
+    """
+
+    def __init__(self, outcome: FinalOutcome) -> None:
+        reason = CATALOGUE.reasons[outcome.code]
+        super().__init__(reason.what, why=outcome.why, do=reason.do)
+        self.outcome, self.reason = outcome, reason
+
+
+class Ledger(Protocol):
+    """What a desk needs of its node."""
+
+    @property
+    def chain(self) -> str: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+    def submit_many(self, encoded: Sequence[bytes]) -> "Future[list[FinalOutcome]]": ...
+    def view(self) -> AbstractContextManager[CommittedState]: ...
+    def outcome_of(self, txid: bytes) -> FinalOutcome | None: ...
+
+
+class MemberDesk:
+    """One member's business on a node.
+
+    Args:
+        node: The ledger to ask.
+        folder: The member's folder in the data directory.
+    """
+
+    def __init__(self, node: Ledger, folder: Path) -> None:
+        self._node = node
+        self.signing: SigningKey = read_signing_key(folder / "keys" / SIGNING_KEY_FILE)
+        self.kem: KemKey = read_kem_key(folder / "keys" / KEM_KEY_FILE)
+        self.organisation = bytes.fromhex(folder.name)
+        self.accesses = AccessLog(folder / "access")
+        self.secrets = CategorySecrets(folder / "category.secrets")
+        (folder / "slot-keys").mkdir(exist_ok=True, mode=0o700)
+        self.vault = Vault(
+            folder / "vault",
+            custodian=self.organisation,
+            chain=node.chain,
+            holder=SoftwareKeyHolder(folder / "slot-keys"),
+            accesses=self.accesses,
+        )
+        self._outbox = Outbox(folder / "outbox")
+        self._release = ReleaseDesk(self.vault, view=node.view, clock=node.clock, categories=self)
+
+    def close(self) -> None:
+        """Close vault and access audit."""
+        self.vault.close()
+        self.accesses.close()
+
+    # The ledger
+
+    def sign(self, messages: Sequence[Message]) -> SignedTransaction:
+        """Sign messages as this organisation."""
+        return build_transaction(
+            messages,
+            chain=self._node.chain,
+            actor=self.organisation,
+            key=self.signing,
+            expires_at=int(self._node.clock()) + EXPIRY_SECONDS,
+        )
+
+    def send(self, *messages: Message) -> FinalOutcome:
+        """Sign and submit messages as one transaction; return its outcome when it is applied and durable.
+
+        Raises: NotApplied, Unreachable.
+        """
+        return self.submit(self.sign(messages).encoded)
+
+    def submit(self, encoded: bytes) -> FinalOutcome:
+        """Submit a transaction that somebody else signed; return its outcome when it is applied and durable.
+
+        Raises: NotApplied, Unreachable.
+        """
+        (outcome,) = self._node.submit_many([encoded]).result(ANSWER_SECONDS)
+        if outcome.code != APPLIED:
+            raise NotApplied(outcome)
+        return outcome
+
+    def send_all(self, messages: Sequence[Message], progress: Callable[[int], None] = lambda done: None) -> None:
+        """Send many independent messages in batches; the order of messages is the caller's.
+
+        Raises: NotApplied, Unreachable.
+        """
+        for some in _in_groups(messages, COMMITS_PER_TRANSACTION * TRANSACTIONS_IN_FLIGHT):
+            signed = [self.sign(batch).encoded for batch in _in_groups(some, COMMITS_PER_TRANSACTION)]
+            for outcome in self._node.submit_many(signed).result(ANSWER_SECONDS):
+                if outcome.code != APPLIED:
+                    raise NotApplied(outcome)
+            progress(len(some))
+
+    # Documents
+
+    def keep(self, documents: Sequence[NewDocument]) -> tuple[StoredDocument, ...]:
+        """Seal documents into the vault, durably; `commit_kept` puts their commitments on the ledger.
+
+        Raises: AlreadyStored, Full, StorageError.
+        """
+        return self.vault.put(documents)
+
+    def commit_kept(self, progress: Callable[[int], None] = lambda done: None) -> int:
+        """Commit to every kept document that has no record number yet, in random order; return how many.
+
+        May be interrupted at any point and called again: each document gets exactly one record.
+
+        Raises: NotApplied, Unreachable.
+        """
+        done = self._settle_outbox()
+        waiting = list(self.vault.unnumbered())
+        secrets.SystemRandom().shuffle(waiting)
+        for some in _in_groups(waiting, COMMITS_PER_TRANSACTION * TRANSACTIONS_IN_FLIGHT):
+            outgoing = [self._outgoing(batch) for batch in _in_groups(some, COMMITS_PER_TRANSACTION)]
+            for each in outgoing:
+                self._outbox.put(each)
+            outcomes = self._node.submit_many([each.encoded for each in outgoing]).result(ANSWER_SECONDS)
+            for each, outcome in zip(outgoing, outcomes, strict=True):
+                self._number(each, outcome)
+            progress(len(some))
+            done += len(some)
+        return done
+
+    def _outgoing(self, documents: Sequence[StoredDocument]) -> OutgoingCommit:
+        messages = [CommitRecord(subject=each.subject, commitment=each.commitment) for each in documents]
+        signed = self.sign(messages)
+        return OutgoingCommit(
+            encoded=signed.encoded,
+            txid=signed.txid,
+            expires_at=int(self._node.clock()) + EXPIRY_SECONDS,
+            documents=tuple(each.document for each in documents),
+        )
+
+    def _settle_outbox(self) -> int:
+        """Find out what became of transactions that were on their way when this desk stopped."""
+        done = 0
+        for outgoing in self._outbox:
+            outcome: FinalOutcome | None = self._node.submit_many([outgoing.encoded]).result(ANSWER_SECONDS)[0]
+            if outcome is not None and outcome.code == MachineReason.EXPIRED:
+                outcome = self._node.outcome_of(outgoing.txid)
+            if outcome is None:
+                self._outbox.remove(outgoing.txid)  # never ordered and never will be: signed anew with the rest
+            else:
+                self._number(outgoing, outcome)
+                done += len(outgoing.documents)
+        return done
+
+    def _number(self, outgoing: OutgoingCommit, outcome: FinalOutcome) -> None:
+        if outcome.code != APPLIED:
+            self._outbox.remove(outgoing.txid)
+            raise NotApplied(outcome)
+        events = [self._committed(event) for event in outcome.events]
+        self.vault.assign_records(list(zip(outgoing.documents, events, strict=True)))
+        self._outbox.remove(outgoing.txid)
+
+    def _committed(self, event: object) -> int:
+        decoded = CATALOGUE.event_decoder.decode(event) if isinstance(event, msgspec.Raw) else event
+        assert isinstance(decoded, RecordCommitted)
+        return decoded.record
+
+    # Patients
+
+    def wraps_for(
+        self, subject: bytes, *, known: frozenset[bytes] = frozenset()
+    ) -> Iterator[tuple[StoredDocument, RecordWrap]]:
+        """Yield the numbered documents of a patient, each with its key wrapped to the patient's own wallet.
+
+        Args:
+            subject: 32-byte pseudonym here.
+            known: Commitments that the wallet has already.
+
+        Refuses: NotFound when the patient is not registered. Raises: StorageError.
+        """
+        with self._node.view() as state:
+            actor = identity.require_actor(Store(state), subject)
+        after = 0
+        while page := self.vault.of_subject(subject, after=after, count=OWN_WRAPS_MAX):
+            after = page[-1].document
+            numbered = [each for each in page if each.record and each.commitment not in known]
+            wraps = self._release.hand_to_patient(numbered, recipient=actor.kem_key, epoch=actor.epoch)
+            yield from zip(numbered, wraps, strict=True)
+
+    def release(self, asked: ReleaseRequest) -> Release:
+        """Hand out what a final read request may have.
+
+        Raises: NotReleased, SealBroken, StorageError.
+        """
+        return self._release.release(asked)
+
+    def erase_subject(self, subject: bytes) -> tuple[SignedErasureCertificate, ...]:
+        """Erase a relationship: destroy its keys, put the tombstones on the ledger, return the certificates.
+
+        Raises: NotStored, NotApplied, StorageError.
+        """
+        numbers = [each.record for each in self._all_of(subject) if each.record]
+        certificates = self.vault.erase_subject(subject, key=self.signing, now=int(self._node.clock()))
+        self.secrets.forget(subject)
+        digest = certificates[0].digest()
+        self.send_all([EraseRecord(record=number, certificate_digest=digest) for number in numbers])
+        return certificates
+
+    def _all_of(self, subject: bytes) -> Iterator[StoredDocument]:
+        after = 0
+        while page := self.vault.of_subject(subject, after=after):
+            after = page[-1].document
+            yield from page
+
+    # Category assignment (vault/release.py)
+
+    def categories_of(self, document: StoredDocument) -> frozenset[str]:
+        """Return the consent category that the import assigned."""
+        return frozenset({document.category}) if document.category else frozenset()
+
+    def secret_of(self, subject: bytes) -> bytes | None:
+        """Return the category secret that the patient told, or None."""
+        return self.secrets.get(subject)
+
+
+def _in_groups(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

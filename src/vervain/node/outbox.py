@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transactions on their way: written down before they are submitted, removed when what they did is known.
+
+A crash between submitting and hearing the answer loses nothing: the same bytes are submitted again, which the ledger
+takes once only. A transaction that expired before it was ordered is signed anew by its owner.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from vervain.ledger.primitives.codec import decode, encode
+from vervain.sealing.keys import read_private_file, write_private_file
+
+OUTBOX_BYTES_MAX: Final = 4_000_000  # one file: a transaction and the numbers of its documents
+
+
+class OutgoingCommit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A signed transaction that commits to documents, and which ones, in the order of its entries."""
+
+    encoded: bytes
+    txid: bytes
+    expires_at: int
+    documents: tuple[int, ...]
+
+
+class Outbox:
+    """A folder of outgoing transactions, one file each."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def put(self, outgoing: OutgoingCommit) -> None:
+        """Write a transaction down, durably."""
+        write_private_file(self._path(outgoing.txid), encode(outgoing))
+
+    def remove(self, txid: bytes) -> None:
+        """Forget a transaction whose outcome was dealt with."""
+        self._path(txid).unlink(missing_ok=True)
+
+    def __iter__(self) -> Iterator[OutgoingCommit]:
+        """Yield what is still on its way."""
+        for path in sorted(self._directory.glob("*.commit")):
+            yield decode(read_private_file(path, OUTBOX_BYTES_MAX), OutgoingCommit)
+
+    def _path(self, txid: bytes) -> Path:
+        return self._directory / f"{txid.hex()}.commit"

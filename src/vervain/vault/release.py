@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The release desk: hands a document's key to a reader, against a final entry on the ledger and a grant still in force.
+
+Every request passes these, in this order; the first that fails is the answer, and nothing was handed out:
+1. The access is final: the newest committed state holds it, and it is this very request.
+2. The grant is there, is this custodian's, and its reader key signed the request for this chain, not yet expired.
+3. The record numbers are the ones that the reader signed for.
+4. Each record is the grantor's, is here, and is one that grants open.
+5. The ledger's own decision at the newest height, at the later of block time and own clock, for the categories that the
+   custodian itself assigns to the record: a yes may be narrowed here, a no never widened.
+6. The release is on the disk; only then {DEK, salt} is sealed to the grant's X25519 key, and to no other.
+
+Records that pass 1 to 3 and fail 4 or 5 are left out without a word: a reader does not learn that they exist. When
+none is left, the answer is one and the same refusal.
+
+Source: architecture.md "Patients"; consent reference (the FHIR door answers a denied read with 404).
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+import msgspec
+
+from vervain.ledger.machine.changes import BlockSummary
+from vervain.ledger.machine.refusals import NotFound
+from vervain.ledger.machine.store import ReadOnlyState, Store
+from vervain.ledger.modules.consent import queries as consent
+from vervain.ledger.modules.consent.messages import CATEGORIES_MAX, RequestRead, access_id
+from vervain.ledger.modules.records import queries as records
+from vervain.ledger.primitives.codec import Positive
+from vervain.sealing.derivation import category_commitment
+from vervain.sealing.read_requests import RecordSet, require_record_set, verify_read_request
+from vervain.vault.errors import KeyErased, NotReleased, NotStored
+from vervain.vault.releases import ReleaseEntry
+from vervain.vault.vault import RecordWrap, StoredDocument, Vault
+
+OWN_WRAPS_MAX: Final = 1_000  # documents handed to a patient's wallet in one step
+
+
+class HeadState(ReadOnlyState, Protocol):
+    """One snapshot of the newest committed state."""
+
+    def head(self) -> BlockSummary | None:
+        """Return the newest height's summary."""
+        ...
+
+
+class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a reader sends to the custodian once its request is on the ledger.
+
+    Attributes:
+        request: The message as it entered the ledger.
+        access: Its number there, from the outcome's event.
+        record_set: The opening of the record set.
+    """
+
+    request: RequestRead
+    access: Positive
+    record_set: RecordSet
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is handed out: a wrap for each record, in the order of their numbers."""
+
+    wraps: tuple[RecordWrap, ...]
+
+
+class CategoryAssignment(Protocol):
+    """The custodian's own reading of its documents: what a record is about, and each relationship's category secret."""
+
+    def categories_of(self, document: StoredDocument) -> frozenset[str]:
+        """Return the category codes that the custodian assigns to a document."""
+        ...
+
+    def secret_of(self, subject: bytes) -> bytes | None:
+        """Return the 32-byte category secret that the patient told this custodian, or None."""
+        ...
+
+
+class ReleaseAgent(Protocol):
+    """The seam for release agents: three hold a share of a document's key each, two suffice (decision 0004).
+
+    An agent passes the same six checks against its own node's state, writes its own release list, and wraps its
+    share to the reader's key with the purpose `share`; the reader joins two shares. No agent ever holds a whole key.
+    """
+
+    def release_share(self, request: ReleaseRequest) -> Release:
+        """Return this agent's shares, wrapped to the reader. Raises: NotReleased, SealBroken, StorageError."""
+        ...
+
+
+class ReleaseDesk:
+    """One custodian's desk.
+
+    Args:
+        vault: Holds the documents.
+        view: Opens a snapshot of the newest committed state.
+        clock: The custodian's own clock, UTC seconds.
+        categories: The custodian's category assignment.
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        *,
+        view: Callable[[], AbstractContextManager[HeadState]],
+        clock: Callable[[], float],
+        categories: CategoryAssignment,
+    ) -> None:
+        self._vault, self._view, self._clock, self._categories = vault, view, clock, categories
+
+    def release(self, asked: ReleaseRequest) -> Release:
+        """Hand out the keys that a request may have.
+
+        Raises: NotReleased, SealBroken, StorageError.
+        """
+        own_time = int(self._clock())
+        with self._view() as state:
+            store, head = Store(state), state.head()
+            if head is None:
+                raise _not_released()
+            grantor, recipient = self._require_final(store, asked, own_time)
+            time = max(head.time, own_time)
+            numbers = require_record_set(asked.request.terms(self._vault.chain), asked.record_set)
+            documents = [
+                document
+                for number in numbers
+                if (document := self._find(store, number, grantor)) is not None
+                and self._is_permitted(store, asked.request, document, time)
+            ]
+        if not documents:
+            raise _not_released()
+        entries = [
+            ReleaseEntry(
+                at=own_time,
+                purpose="grant",
+                commitment=document.commitment,
+                recipient=recipient,
+                scope=asked.request.grant,
+                access=asked.access,
+            )
+            for document in documents
+        ]
+        self._vault.releases.record(entries)
+        return Release(
+            wraps=tuple(
+                self._vault.wrap_for(document.document, purpose="grant", recipient=recipient, scope=asked.request.grant)
+                for document in documents
+            )
+        )
+
+    def hand_to_patient(
+        self, documents: Sequence[StoredDocument], *, recipient: bytes, epoch: int
+    ) -> tuple[RecordWrap, ...]:
+        """Wrap documents of one subject for the patient's own wallet; written down like every release.
+
+        Args:
+            documents: At most `OWN_WRAPS_MAX`.
+            recipient: 32-byte X25519 key that the ledger has for the subject, of the epoch.
+            epoch: The relationship's epoch.
+
+        Raises: NotStored, KeyErased, SealingError, StorageError.
+        """
+        assert len(documents) <= OWN_WRAPS_MAX
+        own_time = int(self._clock())
+        entries = [
+            ReleaseEntry(
+                at=own_time,
+                purpose="own",
+                commitment=document.commitment,
+                recipient=recipient,
+                scope=document.subject,
+                access=0,
+            )
+            for document in documents
+        ]
+        if entries:
+            self._vault.releases.record(entries)
+        return tuple(
+            self._vault.wrap_for(
+                document.document, purpose="own", recipient=recipient, scope=document.subject, epoch=epoch
+            )
+            for document in documents
+        )
+
+    def _require_final(self, store: Store, asked: ReleaseRequest, own_time: int) -> tuple[bytes, bytes]:
+        """Return the grantor and the reader's X25519 key when the access is final and the grant's reader signed it."""
+        request = asked.request
+        try:
+            access = consent.access(store, asked.access)
+            grant = consent.consent(store, request.grant)
+        except NotFound:
+            raise _not_released() from None
+        signed = request.terms(self._vault.chain).signed_bytes()
+        if access.request != access_id(signed) or access.custodian != self._vault.custodian:
+            raise _not_released()
+        terms = grant.terms
+        if not hasattr(terms, "reader_key") or not hasattr(terms, "reader_kem_key"):  # a denial
+            raise _not_released()
+        if grant.custodian != self._vault.custodian:
+            raise _not_released()
+        verify_read_request(
+            request,
+            reader_key=terms.reader_key,
+            chain=self._vault.chain,
+            custodian=self._vault.custodian,
+            now=own_time,
+        )
+        return grant.grantor, terms.reader_kem_key
+
+    def _find(self, store: Store, number: int, grantor: bytes) -> StoredDocument | None:
+        """Return a record's document when it is the grantor's, kept here, and one that grants open."""
+        row = records.record(store, number)
+        if row is None or row.subject != grantor or not records.is_opened_by_grants(row):
+            return None
+        try:
+            document = self._vault.of_record(number)
+        except (NotStored, KeyErased):
+            return None
+        return document if (document.subject, document.commitment) == (grantor, row.commitment) else None
+
+    def _is_permitted(self, store: Store, request: RequestRead, document: StoredDocument, time: int) -> bool:
+        """Ask the ledger's decision for the categories that the custodian itself assigns to the document."""
+        categories = self._categories_named(request, document)
+        if categories is None:
+            return False
+        decision = consent.decide(store, grant=request.grant, purpose=request.purpose, categories=categories, time=time)
+        return decision.permit
+
+    def _categories_named(self, request: RequestRead, document: StoredDocument) -> tuple[bytes, ...] | None:
+        """Return the commitments to decide on, or None when the document is outside what the reader named."""
+        codes = self._categories.categories_of(document)
+        if not codes:
+            return request.categories
+        secret = self._categories.secret_of(document.subject)
+        if secret is None:
+            # Without the secret nobody can tell whether the names cover this document: with names it is left out;
+            # without names the ledger itself says no when the grant or a denial limits categories.
+            return None if request.categories else ()
+        assigned = tuple(sorted(category_commitment(secret, code) for code in codes))
+        if len(assigned) > CATEGORIES_MAX or (request.categories and not set(assigned) <= set(request.categories)):
+            return None
+        return assigned
+
+
+def _not_released() -> NotReleased:
+    return NotReleased(
+        "Nothing is released for this request",
+        why="It is not final on the ledger, or no grant in force covers what it asks for",
+        do="Wait until the request is final, or ask the patient.",
+    )

@@ -1,0 +1,568 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vault: one custodian's encrypted documents, kept off the ledger.
+
+```
+packs/        ciphertexts, append-only        index/       where each is, sealed under its slot (LMDB)
+slots.bin     the key slots                   erasures/    what was erased, append-only
+releases/     every key handed out, append-only
+```
+Rules kept:
+1. `put` returns when slots, packs and index are on the disk, in this order; a crash in between leaves nothing that
+   counts.
+2. Nothing is read before the access is on the disk; no key is handed out before the release is.
+3. An erasure is written to the erasures list first and carried out after; opening carries out what is still open,
+   and so whatever an older copy of packs, index and slots does not know of, before it serves.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vervain.ledger.primitives.codec import decode, encode
+from vervain.ledger.primitives.hashing import record_commitment
+from vervain.sealing.documents import open_document, seal_document
+from vervain.sealing.errors import SealBroken
+from vervain.sealing.keys import SigningKey
+from vervain.sealing.wraps import Purpose, WrapContext, wrap
+from vervain.storage.files import FileLayer, RealFiles, hold_directory
+from vervain.storage.findings import Finding
+from vervain.vault.accesses import AccessAudit, AccessEntry
+from vervain.vault.audit import audit_vault
+from vervain.vault.chained_log import ChainedLog
+from vervain.vault.erasing import Eraser
+from vervain.vault.erasure import DOCUMENTS_PER_ERASURE_MAX, Erasure, SignedErasureCertificate
+from vervain.vault.errors import AlreadyStored, KeyErased, NotStored, Tampered, VaultError
+from vervain.vault.index import (
+    INDEX_BYTES_MAX,
+    ErasedRow,
+    Index,
+    IndexChange,
+    IndexHead,
+    IndexView,
+    Row,
+    SealedRow,
+    Tokens,
+    open_row,
+    seal_row,
+)
+from vervain.vault.key_holder import KeyHolder
+from vervain.vault.layout import ERASURES, INDEX, PACKS, RELEASES, SLOTS
+from vervain.vault.packs import Packs
+from vervain.vault.releases import ReleaseLog
+from vervain.vault.slot_backups import SlotBackups
+from vervain.vault.slot_format import Slot
+from vervain.vault.slots import INDEX_SLOT, Slots
+
+BATCH_DOCUMENTS_MAX: Final = 10_000
+BATCH_BYTES_MAX: Final = 2**30  # stored bytes of one batch: the largest document alone
+PAGE_DOCUMENTS_MAX: Final = 1_000
+CIPHERS_MAX: Final = 4_096  # slots' ciphers kept ready
+
+
+class NewDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A document version to keep.
+
+    Attributes:
+        subject: 32-byte pseudonym, or the custodian's own id for its own documents.
+        resource_type, resource_id, version: FHIR's; printable ASCII without spaces.
+        stored: The received bytes, never re-serialised.
+        record: Its number on the ledger when it already has one, else 0.
+        category: The custodian's consent category of it, a code; empty when it assigns none.
+    """
+
+    subject: bytes
+    resource_type: str
+    resource_id: str
+    version: str
+    stored: bytes
+    record: int = 0
+    category: str = ""
+
+    def __repr__(self) -> str:
+        return "NewDocument(...)"
+
+
+class StoredDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What the vault says of a document version; no key and no salt.
+
+    Attributes:
+        document: Its number in this vault.
+        subject: 32 bytes.
+        resource_type, resource_id, version: FHIR's.
+        record: Its number on the ledger; 0 until it has one.
+        commitment: 32 bytes.
+        category: The custodian's consent category of it; empty when it assigned none.
+    """
+
+    document: int
+    subject: bytes
+    resource_type: str
+    resource_id: str
+    version: str
+    record: int
+    commitment: bytes
+    category: str = ""
+
+    def __repr__(self) -> str:
+        return f"StoredDocument(document={self.document}, record={self.record})"
+
+
+class RecordWrap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A document's key sealed to one recipient: record number, 32-byte commitment, 112-byte wrap."""
+
+    record: int
+    commitment: bytes
+    wrap: bytes
+
+
+class Vault:
+    """One custodian's vault, opened. Writes come one at a time; reads from any thread. Use as a context manager."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        custodian: bytes,
+        chain: str,
+        holder: KeyHolder,
+        accesses: AccessAudit,
+        backups: SlotBackups | None = None,
+        files: FileLayer | None = None,
+        index_bytes_max: int = INDEX_BYTES_MAX,
+    ) -> None:
+        """Open, or begin, a vault, and carry out every erasure that it does not know of yet.
+
+        Args:
+            directory: The vault's folder.
+            custodian: 32-byte id of whose vault it is.
+            chain: The chain's name and founding digest.
+            holder: Keeps the slots file's key, and no other key.
+            accesses: Where the custodian's own reads are written down.
+            backups: The backups of the slots, when there are any; they decide when an erasure is complete.
+            files: The file layer of packs and lists.
+            index_bytes_max: Room set aside for the index.
+
+        Raises: StorageError, VaultError, SealingError.
+        """
+        layer = RealFiles() if files is None else files
+        layer.make_directory(directory)
+        self.directory, self.custodian, self.chain = directory, custodian, chain
+        self._holder, self._accesses, self._files = holder, accesses, layer
+        self._lock = RLock()
+        self._ciphers: dict[tuple[int, int], AESGCM] = {}
+        with ExitStack() as stack:
+            stack.enter_context(hold_directory(directory))
+            layer.make_directory(directory / INDEX)
+            self._index = Index(directory / INDEX, bytes_max=index_bytes_max)
+            stack.callback(self._index.close)
+            with self._index.view() as view:
+                head = view.head()
+            self._slots = Slots(directory / SLOTS, holder, is_new=head == IndexHead())
+            self._tokens = Tokens(self._slots.index_key)
+            self._packs = Packs(directory / PACKS, head.end, files=layer)
+            stack.callback(self._packs.close)
+            self._erasures = ChainedLog(directory / ERASURES, tag=ERASURES, files=layer)
+            stack.callback(self._erasures.close)
+            self.releases = ReleaseLog(directory / RELEASES, files=layer)
+            stack.callback(self.releases.close)
+            self._eraser = Eraser(self._index, self._slots, self._tokens, custodian=custodian)
+            self._replay_erasures(head)
+            self._backups = backups
+            self._open = stack.pop_all()
+
+    def close(self) -> None:
+        """Close every file and let the folder go."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Keeping
+
+    def put(self, batch: Sequence[NewDocument]) -> tuple[StoredDocument, ...]:
+        """Seal and keep a batch of document versions, durably and whole; return them in order.
+
+        Raises: AlreadyStored when a version is kept already or stands twice in the batch, Full, StorageError,
+        VaultError.
+        """
+        if len(batch) > BATCH_DOCUMENTS_MAX or sum(len(each.stored) for each in batch) > BATCH_BYTES_MAX:
+            raise VaultError(
+                "The batch is too large",
+                why=f"{BATCH_DOCUMENTS_MAX} documents and {BATCH_BYTES_MAX} bytes are the most",
+                do="Put it in several.",
+            )
+        with self._lock:
+            names = [self._tokens.name(self.custodian, each.resource_type, each.resource_id) for each in batch]
+            with self._index.view() as view:
+                self._require_new(view, batch, names)
+                head = view.head()
+                slots, fresh = self._slots_for(view, batch)
+            sealed = [
+                seal_document(
+                    each.stored, resource_type=each.resource_type, resource_id=each.resource_id, version=each.version
+                )
+                for each in batch
+            ]
+            places = self._packs.append([each.ciphertext for each in sealed])
+            rows, kept = [], []
+            for document, (each, name, made, parts) in enumerate(
+                zip(batch, names, sealed, places, strict=True), head.next_document
+            ):
+                row = Row(
+                    each.resource_type,
+                    each.resource_id,
+                    each.version,
+                    each.record,
+                    made.commitment,
+                    made.key.dek,
+                    made.key.salt,
+                    parts,
+                    each.category,
+                )
+                slot = slots[each.subject]
+                value = seal_row(row, document=document, slot=slot, cipher=self._cipher(slot))
+                rows.append((document, slot.number, name, value, self._record_token(each.record)))
+                kept.append(_facts(document, each.subject, row))
+            try:
+                with self._index.change() as change:
+                    change.add(rows)
+                    for slot in fresh:
+                        change.set_slot(self._tokens.subject(slot.subject), slot.number)
+                    change.set_head(IndexHead(head.next_document + len(batch), self._packs.end, head.erasures_applied))
+            except BaseException:
+                self._packs.cut_back(head.end)
+                raise
+            return tuple(kept)
+
+    def assign_records(self, numbers: Sequence[tuple[int, int]]) -> None:
+        """Tell documents the record numbers that the ledger gave them: (document, record) pairs, durably and whole.
+
+        Raises: NotStored, KeyErased, Full, StorageError.
+        """
+        with self._lock, self._index.change() as change:
+            for document, record in numbers:
+                sealed = self._require_live(change, document)
+                slot, row = self._open_row(sealed)
+                numbered = msgspec.structs.replace(row, record=record)
+                value = seal_row(numbered, document=document, slot=slot, cipher=self._cipher(slot))
+                change.rewrite(document, value)
+                change.set_record(self._tokens.record(record), document)
+
+    # Finding
+
+    def find(self, resource_type: str, resource_id: str, version: str | None = None) -> StoredDocument:
+        """Return a document version; the one kept last when no version is named.
+
+        Raises: NotStored.
+        """
+        found = self.versions(resource_type, resource_id)
+        wanted = [each for each in found if version is None or each.version == version]
+        if not wanted:
+            raise _not_stored()
+        return wanted[-1]
+
+    def versions(self, resource_type: str, resource_id: str) -> tuple[StoredDocument, ...]:
+        """Return all versions of a document that are not erased, in the order they were kept."""
+        name = self._tokens.name(self.custodian, resource_type, resource_id)
+        with self._index.view() as view:
+            return tuple(self._described(view, view.documents_named(name)))
+
+    def holds(self, resource_type: str, resource_id: str, stored: bytes) -> bool:
+        """Tell whether the version kept last of a document has exactly these bytes, without opening it."""
+        name = self._tokens.name(self.custodian, resource_type, resource_id)
+        with self._index.view() as view:
+            for document in reversed(tuple(view.documents_named(name))):
+                sealed = view.row(document)
+                if isinstance(sealed, SealedRow):
+                    _, row = self._open_row(sealed)
+                    made = record_commitment(
+                        resource_type=resource_type,
+                        resource_id=resource_id,
+                        version=row.version,
+                        salt=row.salt,
+                        stored=stored,
+                    )
+                    return made == row.commitment
+        return False
+
+    def of_record(self, record: int) -> StoredDocument:
+        """Return the document version with a record number.
+
+        Raises: NotStored, KeyErased.
+        """
+        with self._index.view() as view:
+            document = view.document_of_record(self._tokens.record(record))
+            if document is None:
+                raise _not_stored()
+            return self._facts_of(view, document)
+
+    def of_subject(
+        self, subject: bytes, *, after: int = 0, count: int = PAGE_DOCUMENTS_MAX
+    ) -> tuple[StoredDocument, ...]:
+        """Return up to `count` documents of a subject with numbers above `after`, in the order they were kept."""
+        with self._index.view() as view:
+            slot = self._slot_of(view, subject)
+            if slot is None:
+                return ()
+            documents = view.documents_of_slot(slot.number, after=after, count=min(count, PAGE_DOCUMENTS_MAX))
+            return tuple(self._described(view, documents))
+
+    def unnumbered(self) -> Iterator[StoredDocument]:
+        """Yield every document that has no record number yet: kept, but not on the ledger."""
+        after = 0
+        while True:
+            with self._index.view() as view:
+                stop = min(view.head().next_document, after + 1 + PAGE_DOCUMENTS_MAX)
+                page = list(self._described(view, range(after + 1, stop)))
+            yield from (each for each in page if not each.record)
+            if stop <= after + 1:
+                return
+            after = stop - 1
+
+    def describe(self, document: int) -> StoredDocument:
+        """Return what the vault says of a document number.
+
+        Raises: NotStored, KeyErased.
+        """
+        with self._index.view() as view:
+            return self._facts_of(view, document)
+
+    # Opening
+
+    def get(self, documents: Sequence[int], *, accessor: bytes, purpose: str, now: int) -> tuple[bytes, ...]:
+        """Return the stored bytes of documents, after the access is on the disk.
+
+        Args:
+            documents: Numbers in this vault.
+            accessor: 32-byte actor id of who reads.
+            purpose: Purpose of use.
+            now: UTC seconds.
+
+        Raises: NotStored, KeyErased, BlobMissing, Tampered, StorageError.
+        """
+        with self._index.view() as view:
+            opened = [self._open_row(self._require_live(view, document)) for document in documents]
+        entries = [
+            AccessEntry(at=now, accessor=accessor, commitment=row.commitment, subject=slot.subject, purpose=purpose)
+            for slot, row in opened
+        ]
+        if entries:
+            self._accesses.record(entries)
+        return tuple(self._open_document(row) for _, row in opened)
+
+    def ciphertext(self, document: int) -> bytes:
+        """Return a document as it is kept, for whoever has a wrap of its key.
+
+        Raises: NotStored, KeyErased, BlobMissing, Tampered.
+        """
+        with self._index.view() as view:
+            _, row = self._open_row(self._require_live(view, document))
+        return self._packs.read(row.places)
+
+    def wrap_for(
+        self, document: int, *, purpose: Purpose, recipient: bytes, scope: bytes, epoch: int = 0
+    ) -> RecordWrap:
+        """Seal a document's key to one recipient. Only for the release desk, which writes the release down first.
+
+        Raises: NotStored, KeyErased, Tampered, SealingError.
+        """
+        with self._index.view() as view:
+            _, row = self._open_row(self._require_live(view, document))
+        context = WrapContext(
+            purpose=purpose,
+            commitment=row.commitment,
+            recipient=recipient,
+            chain=self.chain,
+            scope=scope,
+            epoch=epoch,
+        )
+        return RecordWrap(record=row.record, commitment=row.commitment, wrap=wrap(row.key, context))
+
+    # Erasing
+
+    def erase_subject(self, subject: bytes, *, key: SigningKey, now: int) -> tuple[SignedErasureCertificate, ...]:
+        """Destroy the slot of a relationship, and so every document under it; return the certificates.
+
+        Raises: NotStored, StorageError.
+        """
+        with self._lock:
+            with self._index.view() as view:
+                slot = self._slot_of(view, subject)
+            if slot is None:
+                raise _not_stored()
+            return self._erase(Erasure(slot=slot.number, erased_at=now), key)
+
+    def erase_documents(
+        self, documents: Sequence[int], *, key: SigningKey, now: int
+    ) -> tuple[SignedErasureCertificate, ...]:
+        """Destroy some documents of one subject: the others are put under a new key, and the old one is destroyed.
+
+        Raises: NotStored, KeyErased, StorageError, VaultError when they are of several subjects or too many.
+        """
+        with self._lock:
+            with self._index.view() as view:
+                slots = {self._require_live(view, document).slot for document in documents}
+            if len(slots) != 1 or len(documents) > DOCUMENTS_PER_ERASURE_MAX:
+                raise VaultError(
+                    "These documents cannot be erased in one step",
+                    why=f"They must be 1 to {DOCUMENTS_PER_ERASURE_MAX} documents of one subject",
+                    do="Erase each subject's documents in a step of their own.",
+                )
+            erasure = Erasure(slot=slots.pop(), documents=tuple(sorted(set(documents))), erased_at=now)
+            return self._erase(erasure, key)
+
+    def _erase(self, erasure: Erasure, key: SigningKey) -> tuple[SignedErasureCertificate, ...]:
+        commitments = self._eraser.commitments(erasure)
+        self._erasures.append([encode(erasure)])
+        self._ciphers.clear()
+        self._eraser.carry_out(erasure, applied=self._erasures.count)
+        complete_at = self._backups.erasure_complete_at(erased_at=erasure.erased_at) if self._backups else 0
+        return self._eraser.certificates(
+            commitments,
+            copies=self.releases.copies_of(commitments),
+            chain=self.chain,
+            kind=self._holder.erasure_kind,
+            erased_at=erasure.erased_at,
+            complete_at=max(complete_at, erasure.erased_at),
+            key=key,
+        )
+
+    def _replay_erasures(self, head: IndexHead) -> None:
+        applied = min(head.erasures_applied, self._slots.erasures_applied)
+        if self._erasures.count < max(head.erasures_applied, self._slots.erasures_applied):
+            raise VaultError(
+                "The erasures list is older than the vault",
+                why="It lacks erasures that were already carried out",
+                do="Put today's erasures list in its place; never serve without it.",
+            )
+        for number, encoded in self._erasures.read(applied + 1):
+            self._eraser.carry_out(decode(encoded, Erasure), applied=number)
+
+    def back_up_slots(self, *, now: int) -> Path:
+        """Write a backup of the slots; return its file.
+
+        Raises: VaultError when this vault has no place for them, KeyFileRefused.
+        """
+        if self._backups is None:
+            raise VaultError(
+                "This vault has no slots backups", why="None were set up", do="Set up a folder and a holder."
+            )
+        with self._lock:
+            return self._backups.make(self._slots, now=now)
+
+    def audit(self) -> Iterator[Finding]:
+        """Yield every altered part of packs, index, slots and lists; nothing when the vault is clean."""
+        with self._lock:
+            yield from audit_vault(self.directory, custodian=self.custodian, holder=self._holder, files=self._files)
+
+    # Inner parts
+
+    def _require_new(self, view: IndexView, batch: Sequence[NewDocument], names: Sequence[bytes]) -> None:
+        seen: set[tuple[bytes, str]] = set()
+        for position, (each, name) in enumerate(zip(batch, names, strict=True)):
+            kept = self._described(view, view.documents_named(name))
+            if (name, each.version) in seen or any(former.version == each.version for former in kept):
+                raise AlreadyStored(
+                    f"Document {position + 1} of the batch is kept already",
+                    why="This version of it is in the vault, or stands twice in the batch",
+                    do="Leave it out, or give it a new version.",
+                )
+            seen.add((name, each.version))
+
+    def _slots_for(self, view: IndexView, batch: Sequence[NewDocument]) -> tuple[dict[bytes, Slot], tuple[Slot, ...]]:
+        """Return each subject's slot, and which of them are fresh; those are durable already."""
+        slots: dict[bytes, Slot] = {}
+        missing: list[bytes] = []
+        for subject in dict.fromkeys(each.subject for each in batch):
+            slot = self._slot_of(view, subject)
+            if slot is None:
+                missing.append(subject)
+            else:
+                slots[subject] = slot
+        fresh = self._slots.add(missing) if missing else ()
+        slots.update({slot.subject: slot for slot in fresh})
+        return slots, fresh
+
+    def _slot_of(self, view: IndexView, subject: bytes) -> Slot | None:
+        number = view.slot_of_subject(self._tokens.subject(subject))
+        slot = None if number is None else self._slots.find(number)
+        return slot if slot is not None and slot.number != INDEX_SLOT and slot.subject == subject else None
+
+    def _cipher(self, slot: Slot) -> AESGCM:
+        cipher = self._ciphers.get((slot.number, slot.generation))
+        if cipher is None:
+            if len(self._ciphers) >= CIPHERS_MAX:
+                self._ciphers.clear()
+            cipher = self._ciphers[slot.number, slot.generation] = AESGCM(slot.key)
+        return cipher
+
+    def _record_token(self, record: int) -> bytes | None:
+        return self._tokens.record(record) if record else None
+
+    def _require_live(self, view: IndexView | IndexChange, document: int) -> SealedRow:
+        row = view.row(document)
+        if row is None:
+            raise _not_stored()
+        if isinstance(row, ErasedRow):
+            raise KeyErased(
+                "The document was erased",
+                why="Its key was destroyed on purpose",
+                do="Nothing can bring it back; the erasure certificate says when and by whom.",
+            )
+        return row
+
+    def _open_row(self, sealed: SealedRow) -> tuple[Slot, Row]:
+        slot = self._slots.require(sealed.slot, sealed.generation)
+        return slot, open_row(sealed, self._cipher(slot))
+
+    def _open_document(self, row: Row) -> bytes:
+        try:
+            return open_document(
+                self._packs.read(row.places),
+                commitment=row.commitment,
+                key=row.key,
+                resource_type=row.resource_type,
+                resource_id=row.resource_id,
+                version=row.version,
+            )
+        except SealBroken as broken:
+            raise Tampered(broken.what, why=broken.why, do=broken.do) from None
+
+    def _facts_of(self, view: IndexView, document: int) -> StoredDocument:
+        slot, row = self._open_row(self._require_live(view, document))
+        return _facts(document, slot.subject, row)
+
+    def _described(self, view: IndexView, documents: Sequence[int]) -> Iterator[StoredDocument]:
+        for document in documents:
+            sealed = view.row(document)
+            if isinstance(sealed, SealedRow):
+                slot, row = self._open_row(sealed)
+                yield _facts(document, slot.subject, row)
+
+
+def _facts(document: int, subject: bytes, row: Row) -> StoredDocument:
+    return StoredDocument(
+        document=document,
+        subject=subject,
+        resource_type=row.resource_type,
+        resource_id=row.resource_id,
+        version=row.version,
+        record=row.record,
+        commitment=row.commitment,
+        category=row.category,
+    )
+
+
+def _not_stored() -> NotStored:
+    return NotStored("Nothing is kept under this name", why="It is not in this vault", do="Check the name.")

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated consortium: replicas that take decided blocks, lag, crash and restart, and must agree on everything.
+
+A height is judged once by the witness and the invariants, from the first replica that decides it. Every other replica,
+every replay after a crash and the replay from genesis must come to exactly the same changes.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final
+
+from tests.anomalies.faulty_files import Crash
+from tests.memory_state import MemoryState
+from tests.simulation.invariants import Invariants
+from tests.simulation.parties import FOUNDED_AT, Founding
+from tests.simulation.proofs import require_log, require_map
+from tests.simulation.replica import Place, Replica
+from tests.simulation.witness import Judged, Witness, require
+from vervain.ledger.catalogue import CATALOGUE
+from vervain.ledger.machine import application as machine
+from vervain.ledger.machine.application import Application, Finalized, replay
+from vervain.ledger.machine.block import Block
+from vervain.ledger.machine.context import Context
+from vervain.ledger.machine.genesis import chain_name, decode_genesis
+from vervain.ledger.machine.module import Catalogue
+from vervain.ledger.machine.outcome import Outcome
+from vervain.ledger.machine.refusals import APPLIED, Refusal
+from vervain.ledger.machine.transaction import Transaction
+
+REPLICAS_MIN: Final = 3
+REPLICAS_MAX: Final = 4
+Mutation = Callable[[], AbstractContextManager[None]]
+
+
+class Consortium:
+    """The members of one simulation and everything they have decided.
+
+    Args:
+        chance: The only source of randomness.
+        founding: What they found on.
+        mutation: A planted fault.
+        mutants: How many replicas have it, from the last one on; all when more than there are.
+    """
+
+    def __init__(
+        self, chance: random.Random, founding: Founding, *, mutation: Mutation = nullcontext, mutants: int = 0
+    ) -> None:
+        self.chance = chance
+        self.chain = chain_name(decode_genesis(founding.content), founding.content)
+        self.genesis = Block(height=0, time=FOUNDED_AT, transactions=(founding.content,))
+        self.witness, self.invariants = Witness(CATALOGUE, self.chain), Invariants(CATALOGUE)
+        self.decided: list[Block] = [self.genesis]
+        self.judged: dict[bytes, Judged] = {}
+        self.crashes: Counter[str] = Counter()
+        self._early: dict[int, tuple[Finalized, MemoryState]] = {}
+        self._compared: dict[int, int] = {}
+        self._mutation, self._everybody = mutation, mutants > REPLICAS_MAX
+        count = chance.choice((REPLICAS_MIN, REPLICAS_MIN, REPLICAS_MAX))
+        self.replicas = [
+            Replica(
+                number,
+                CATALOGUE,
+                self.genesis,
+                self.chain,
+                seed=chance.getrandbits(32),
+                mutation=mutation if number >= count - mutants else nullcontext,
+            )
+            for number in range(count)
+        ]
+        self._judge_founding()
+
+    # Deciding
+
+    @property
+    def height(self) -> int:
+        """The newest decided height."""
+        return self.decided[-1].height
+
+    @property
+    def newest(self) -> Replica:
+        """The replica whose state is ahead, running or not."""
+        return max(self.replicas, key=lambda each: each.height)
+
+    def at_tip(self) -> list[Replica]:
+        """Return the running replicas that know every decided block."""
+        return [each for each in self.replicas if each.application is not None and each.height == self.height]
+
+    def proposer(self) -> Replica:
+        """Return a running replica at the tip, bringing one there if need be."""
+        while not (ready := self.at_tip()):
+            replica = self.newest
+            self.bring_back(replica)
+            while replica.application is not None and replica.height < self.height:
+                self.deliver(replica)
+        return self.chance.choice(ready)
+
+    def judge(self, encoded: bytes) -> Judged:
+        """Decode and verify a transaction once for all; the code when it is refused."""
+        judged = self.judged.get(encoded)
+        if judged is None:
+            try:
+                judged = Transaction(encoded, CATALOGUE.message_decoder)
+                judged.require_signature()
+            except Refusal as refusal:
+                judged = int(refusal.reason)
+            self.judged[encoded] = judged
+        return judged
+
+    def decide(self, time: int, transactions: Sequence[bytes]) -> None:
+        """Add the next block."""
+        self.decided.append(Block(height=self.height + 1, time=time, transactions=tuple(transactions)))
+
+    def decoded(self, block: Block) -> list[Transaction]:
+        """Return the block's transactions that decode."""
+        judged = map(self.judge, block.transactions)
+        return [each for each in judged if isinstance(each, Transaction)]
+
+    # Replicas
+
+    def deliver(self, replica: Replica) -> None:
+        """Give a replica the next block that its state lacks; it may crash."""
+        block = self.decided[replica.height + 1]
+        known = self.decoded(block) if self.chance.random() < 0.9 else []
+        replica.finalized = None
+        try:
+            replica.deliver(block, known, sync_first=self.chance.random() < 0.5)
+        except Crash as crash:
+            self.crash(replica, str(crash))
+        if replica.finalized is not None and replica.height == block.height:
+            self._note(block.height, replica.finalized, replica.state.memory)
+        self._compare(replica)
+
+    def crash(self, replica: Replica, where: str) -> None:
+        """Stop a replica."""
+        self.crashes[where] += 1
+        replica.crash(self.chance)
+
+    def bring_back(self, replica: Replica) -> None:
+        """Start a stopped replica; it may crash on the way, again and again."""
+        if replica.application is None:
+            self.crashes["in recovery"] += replica.restart(self.chance)
+            self._compare(replica)
+
+    def set_crash(self, replica: Replica) -> None:
+        """Arrange for a running replica's next crash, or stop it at once."""
+        place = self.chance.choice((None, Place.IN_LOG, *Place))
+        if place is None:
+            self.crash(replica, "at rest")
+        else:
+            replica.set_crash(place, self.chance)
+
+    # Agreement
+
+    def _judge_founding(self) -> None:
+        """Judge height 0 from a founding of its own, whose changes every replica must have made too."""
+        with self.shared_mutation():
+            state = MemoryState()
+            changes = Application(CATALOGUE, state).init_chain(self.genesis.transactions[0], state)
+        self.witness.founded(self.genesis.transactions[0], self.genesis.time, changes)
+        state.apply(changes)
+        self._require_invariants(0, state)
+        for replica in self.replicas:
+            self._compare(replica)
+
+    def shared_mutation(self) -> AbstractContextManager[None]:
+        """Enter the planted fault when everybody has it: what is done outside a replica then has it too."""
+        return self._mutation() if self._everybody else nullcontext()
+
+    def _note(self, height: int, finalized: Finalized, state: MemoryState) -> None:
+        """Judge a height the first time, in order; afterwards require the same changes."""
+        if height <= self.witness.height:
+            self._require_same(height, finalized)
+            return
+        block = self.decided[height]
+        if height > self.witness.height + 1:
+            return
+        self.witness.block(block, [self.judge(each) for each in block.transactions], finalized)
+        self._require_invariants(height, state)
+
+    def _require_invariants(self, height: int, state: MemoryState) -> None:
+        with self.shared_mutation():
+            breaches = self.invariants.breaches(state, self.witness.changes[height])
+        require(not breaches, f"height {height} broke an invariant: {'; '.join(breaches[:3])}")
+
+    def _require_same(self, height: int, finalized: Finalized) -> None:
+        """Two replicas decided the same block."""
+        known = self.witness.changes[height]
+        told = finalized.changes
+        require(told.summary.app_hash == known.summary.app_hash, f"the app hashes of height {height} differ")
+        require(told.outcomes == known.outcomes, f"the outcomes of height {height} differ")
+        require(told == known, f"the changes of height {height} differ")
+
+    def _compare(self, replica: Replica) -> None:
+        """Compare what a replica has stored with what was judged, height by height."""
+        state = replica.state.memory
+        upto = min(replica.height, self.witness.height)
+        for height in range(self._compared.get(replica.number, -1) + 1, upto + 1):
+            known = self.witness.changes[height]
+            require(
+                state.summaries[height] == known.summary, f"replica {replica.number} stored another height {height}"
+            )
+            require(
+                state.outcomes_by_height[height] == known.outcomes,
+                f"replica {replica.number} stored other outcomes at height {height}",
+            )
+        self._compared[replica.number] = upto
+
+    # The end
+
+    def finish(self) -> None:
+        """Bring every replica to the tip and check the whole chain."""
+        for replica in self.replicas:
+            while replica.height < self.height or replica.application is None:
+                self.bring_back(replica)
+                replica.call_off_crash()
+                while replica.application is not None and replica.height < self.height:
+                    self.deliver(replica)
+        state, application = self._replayed(self.chance.choice(self.replicas))
+        require(self.witness.height == self.height, "a height was never judged")
+        for replica in self.replicas:
+            self._compare(replica)
+            _require_equal(replica.state.memory, state, f"replica {replica.number} and a replay from genesis")
+        require_log(self.witness, state, self.chance)
+        require_map(CATALOGUE, application, state, self.chance)
+        running = self.chance.choice(self.replicas)
+        require_map(CATALOGUE, running.running, running.state.memory, self.chance)
+
+    def _replayed(self, source: Replica) -> tuple[MemoryState, Application]:
+        """Replay a replica's log from genesis into a new state, judging what was not judged yet."""
+        assert source.log is not None
+        require(list(source.log.blocks(0)) == self.decided, "the block log does not hold what was decided")
+        with self.shared_mutation():
+            state = MemoryState()
+            application = Application(CATALOGUE, state)
+            changes = application.init_chain(self.genesis.transactions[0], state)
+            state.apply(changes)
+            application.committed(changes)
+            application.resume(self.genesis.transactions[0])
+            for transaction in self.judged.values():
+                if isinstance(transaction, Transaction):
+                    application.remember(transaction)
+            for finalized in replay(application, source.log.blocks(1), lambda: state):
+                state.apply(finalized.changes)
+                self._note(finalized.changes.summary.height, finalized, state)
+        return state, application
+
+
+def _require_equal(left: MemoryState, right: MemoryState, who: str) -> None:
+    """Two states hold the same in every part."""
+    everything = (b"", b"\xff" * 64)
+    require(list(left.range(*everything)) == list(right.range(*everything)), f"{who} have other rows")
+    require(
+        list(left.unexpired_range(*everything)) == list(right.unexpired_range(*everything)),
+        f"{who} remember other transactions",
+    )
+    require(left.buckets == right.buckets, f"{who} have other buckets of the proved map")
+    require(left.tiles == right.tiles, f"{who} have other tiles of the log")
+    require(left.summaries == right.summaries, f"{who} have other heads")
+    require(left.outcomes_by_height == right.outcomes_by_height, f"{who} have other outcomes")
+
+
+@contextmanager
+def conserving() -> Iterator[None]:
+    """Watch every transaction that any replica executes: a refused one leaves the block's writes as they were."""
+    execute = machine.execute
+
+    def watched(catalogue: Catalogue, context: Context, transaction: Transaction) -> Outcome:
+        before = dict(context.store._writes)
+        outcome = execute(catalogue, context, transaction)
+        if outcome.code != APPLIED:
+            require(context.store._writes == before, "a refused transaction changed a row")
+        return outcome
+
+    machine.execute = watched  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        machine.execute = execute  # type: ignore[attr-defined]
