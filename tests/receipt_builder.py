@@ -90,11 +90,13 @@ class LogBuilder:
     Attributes:
         validators: How many found the chain.
         witnesses: How many outside witnesses there are.
+        chain: The chain's name; made from the genesis digest when left out.
     """
 
     seed: str = "receipts"
     validators: int = 7
     witnesses: int = 3
+    chain: str = ""
     leaves: list[bytes] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
     sets: list[tuple[int, tuple[Signer, ...]]] = field(default_factory=list)
@@ -103,7 +105,7 @@ class LogBuilder:
     def __post_init__(self) -> None:
         content = encode({"name": "demo", "sections": {}, "time": FOUNDED_AT})
         digest = sha256(GENESIS + content).digest()
-        self.chain = f"demo-{digest[:16].hex()}"
+        self.chain = self.chain or f"demo-{digest[:16].hex()}"
         self.height, self.time = 0, FOUNDED_AT
         self.upper, self.buckets = UpperTree(), dict[int, bytes]()
         self.rows: dict[tuple[str, bytes], bytes] = {}
@@ -144,14 +146,14 @@ class LogBuilder:
         self.hashes.append(leaf_hash(self.leaves[-1]))
         return len(self.leaves) - 1
 
-    def transact(self, *entries: Mapping[str, Any], code: int = 0) -> Logged:
-        """Log one signed transaction with these entries in the block that is open."""
+    def transact(self, *entries: Mapping[str, Any], code: int = 0, chain: str = "") -> Logged:
+        """Log one signed transaction with these entries in the open block; `chain`: signed for another chain."""
         number = len(self.leaves)
         key, blind = self.key("actor", number), self.chance("blind", number)
         encoded = tuple(encode(dict(entry)) for entry in entries)
         header = Header(
             version=1,
-            chain=self.chain,
+            chain=chain or self.chain,
             actor=actor_id(key.public_key),
             key=key.public_key,
             nonce=self.chance("nonce", number)[:16],

@@ -10,8 +10,8 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from contextlib import nullcontext
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -25,6 +25,7 @@ from tests.simulation.parties import Founding, Keyring
 from tests.simulation.questions import ask
 from tests.simulation.replica import Replica
 from tests.simulation.witness import Broken, require
+from vervain.ledger.machine.block import Block
 from vervain.ledger.machine.refusals import APPLIED, MachineReason, Refusal
 from vervain.ledger.machine.store import Store
 from vervain.ledger.machine.transaction import Transaction
@@ -38,7 +39,9 @@ RAW_BLOCK_TRANSACTIONS_MAX: Final = 10
 _ALL_AIMS: Final = (consortium.AIMS, identity.AIMS, consent.AIMS, records.AIMS)
 ATTEMPTS: Final[list[Attempt]] = [attempt for aims in _ALL_AIMS for attempt in aims.attempts]
 AIMED_AT: Final[list[int]] = [reason for aims in _ALL_AIMS for reason in aims.reasons]
-GOOD_SHARE: Final = 0.62  # of drafts that should be applied
+GOOD_SHARE: Final = 0.6  # of drafts that should be applied
+SPOILED_SHARE: Final = 0.15  # of what is handed in and should not even be ordered
+FIRST_PEOPLE: Final = (4, 6)  # staff and patients that are registered before anything else is tried
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +103,8 @@ class Simulation:
         self.rogue: list[bytes] = []
         self.refused: Counter[int] = Counter()
         self.learned = -1
+        staff, patients = FIRST_PEOPLE
+        self.newcomers: list[Attempt] = [identity.register_staff] * staff + [identity.register_patient] * patients
 
     def run(self) -> Report:
         """Take every step, then check the whole chain."""
@@ -134,7 +139,7 @@ class Simulation:
 
     def hand_in(self) -> None:
         """Somebody sends something: mostly what should be applied, now and then what should not even be ordered."""
-        if self.chance.random() < 0.2:
+        if self.chance.random() < SPOILED_SHARE:
             encoded = self.sender.spoil()
         else:
             draft = self.draft()
@@ -155,7 +160,11 @@ class Simulation:
         return draft._replace(messages=tuple(messages[: maximum("TRANSACTION_ENTRIES_MAX")]))
 
     def _drafts(self) -> Iterator[Draft]:
-        """Yield a few drafts, one kind at a time aimed at success or at a refusal."""
+        """Yield a few drafts, one kind at a time aimed at success or at a refusal; first of all people come in."""
+        while self.newcomers:
+            draft = self.newcomers.pop()(self.generator)
+            if draft is not None:
+                yield draft
         for attempts, weights in self.chance.choices((GOOD, BAD), (GOOD_SHARE, 1 - GOOD_SHARE), k=BATCH_LOOKS):
             draft = self.chance.choices(attempts, cum_weights=weights)[0](self.generator)
             if draft is not None:
@@ -190,8 +199,8 @@ class Simulation:
     def decide(self) -> None:
         """Decide a block: what a proposer chose, anything at all, or nothing; then deliver it to some."""
         proposer = self.consortium.proposer()
-        time = self._next_time(proposer.state.memory.summaries[-1].time)
         kind = self.chance.random()
+        time = self._next_time(proposer.state.memory.summaries[-1].time)
         if kind < 0.5:
             transactions = self._proposed(proposer, time)
         elif kind < 0.93:
@@ -211,9 +220,9 @@ class Simulation:
     def _next_time(self, time: int) -> int:
         """Block time mostly moves by seconds, sometimes past a transaction's expiry, seldom past everything else's."""
         draw = self.chance.random()
-        if draw < 0.85:
+        if draw < 0.85 or (self.waiting and draw < 0.97):
             return time + self.chance.choice((0, 1, 5, 20, 40))
-        return time + self.chance.choice((700, 1_000, 2_000) if draw < 0.96 else (2 * DAY, 16 * DAY, 35 * DAY))
+        return time + self.chance.choice((700, 1_000, 2_000) if draw < 0.93 else (2 * DAY, 16 * DAY, 35 * DAY))
 
     def _proposed(self, proposer: Replica, time: int) -> list[bytes]:
         """Return what an honest proposer chooses from the pool."""
@@ -226,7 +235,9 @@ class Simulation:
             seen.add(transaction.txid)
         for transaction, refusal in prepared.refused:
             expected = self.consortium.witness.expected_code(transaction, time)
-            self._refuse(refusal, MachineReason.ALREADY_SEEN if expected == APPLIED and transaction.txid in seen else expected)
+            self._refuse(
+                refusal, MachineReason.ALREADY_SEEN if expected == APPLIED and transaction.txid in seen else expected
+            )
         refused = {transaction.encoded for transaction, _ in prepared.refused}
         self.waiting = [each for each in self.waiting if each.encoded not in refused]
         return [each.encoded for each in prepared.transactions]
@@ -236,6 +247,7 @@ class Simulation:
         everything = [each.encoded for each in self.waiting] + self.rogue
         self.chance.shuffle(everything)
         chosen = everything[: self.chance.randint(0, RAW_BLOCK_TRANSACTIONS_MAX)]
+        self.rogue = [each for each in self.rogue if each not in chosen]
         if chosen and self.chance.random() < 0.2:
             chosen.append(self.chance.choice(chosen))
         return chosen
@@ -249,8 +261,6 @@ class Simulation:
             with replica.mutation():
                 replica.running.prepare(some, time=time, state=state)
             return None
-        from vervain.ledger.machine.block import Block
-
         block = Block(height=height, time=time, transactions=tuple(transactions))
         with replica.mutation():
             return replica.running.process(block, state)
@@ -262,10 +272,15 @@ class Simulation:
         require(len(set(given)) <= 1, "two replicas judge one block differently")
         if not given or witness.height < block.height:
             return
-        may_write = len(block.transactions) + 1 >= witness.changes[block.height].summary.leaves > 0
-        is_whole = witness.changes[block.height].summary.leaves in (0, len(block.transactions) + 1)
+        judged = self.consortium.decoded(block)
+        may_write = None not in witness.leaf_indexes[block.height]
+        fits = (
+            len(block.transactions) <= maximum("BLOCK_TRANSACTIONS_MAX")
+            and sum(map(len, block.transactions)) <= maximum("BLOCK_BYTES_MAX")
+            and sum([each.work for each in judged]) <= maximum("BLOCK_WORK_MAX")
+        )
+        require(given[0] is (may_write and fits), f"a block was judged {given[0]}")
         require(given[0] or not is_proposal, "an honest proposal was judged bad")
-        require(not given[0] or is_whole or not may_write, "a block was judged good though not all of it may write")
 
     # Replicas
 

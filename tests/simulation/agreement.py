@@ -22,15 +22,19 @@ from vervain.ledger.catalogue import CATALOGUE
 from vervain.ledger.machine import application as machine
 from vervain.ledger.machine.application import Application, Finalized, replay
 from vervain.ledger.machine.block import Block
+from vervain.ledger.machine.changes import Changes
 from vervain.ledger.machine.context import Context
 from vervain.ledger.machine.genesis import chain_name, decode_genesis
 from vervain.ledger.machine.module import Catalogue
 from vervain.ledger.machine.outcome import Outcome
 from vervain.ledger.machine.refusals import APPLIED, Refusal
 from vervain.ledger.machine.transaction import Transaction
+from vervain.ledger.primitives.codec import encode
 
 REPLICAS_MIN: Final = 3
 REPLICAS_MAX: Final = 4
+REPLAY: Final = -1  # stands for the replay from genesis where replicas are numbered
+EXECUTE: Final = "execute"  # the name under which the application runs a transaction
 Mutation = Callable[[], AbstractContextManager[None]]
 
 
@@ -54,7 +58,6 @@ class Consortium:
         self.decided: list[Block] = [self.genesis]
         self.judged: dict[bytes, Judged] = {}
         self.crashes: Counter[str] = Counter()
-        self._early: dict[int, tuple[Finalized, MemoryState]] = {}
         self._compared: dict[int, int] = {}
         self._mutation, self._everybody = mutation, mutants > REPLICAS_MAX
         count = chance.choice((REPLICAS_MIN, REPLICAS_MIN, REPLICAS_MAX))
@@ -123,14 +126,14 @@ class Consortium:
         """Give a replica the next block that its state lacks; it may crash."""
         block = self.decided[replica.height + 1]
         known = self.decoded(block) if self.chance.random() < 0.9 else []
-        replica.finalized = None
         try:
             replica.deliver(block, known, sync_first=self.chance.random() < 0.5)
         except Crash as crash:
             self.crash(replica, str(crash))
-        if replica.finalized is not None and replica.height == block.height:
-            self._note(block.height, replica.finalized, replica.state.memory)
         self._compare(replica)
+        told = replica.told()
+        if told is not None and replica.height >= block.height:
+            self._require_told(block.height, told)
 
     def crash(self, replica: Replica, where: str) -> None:
         """Stop a replica."""
@@ -160,7 +163,7 @@ class Consortium:
             changes = Application(CATALOGUE, state).init_chain(self.genesis.transactions[0], state)
         self.witness.founded(self.genesis.transactions[0], self.genesis.time, changes)
         state.apply(changes)
-        self._require_invariants(0, state)
+        self._require_invariants(state)
         for replica in self.replicas:
             self._compare(replica)
 
@@ -168,44 +171,33 @@ class Consortium:
         """Enter the planted fault when everybody has it: what is done outside a replica then has it too."""
         return self._mutation() if self._everybody else nullcontext()
 
-    def _note(self, height: int, finalized: Finalized, state: MemoryState) -> None:
-        """Judge a height the first time, in order; afterwards require the same changes."""
-        if height <= self.witness.height:
-            self._require_same(height, finalized)
-            return
-        block = self.decided[height]
-        if height > self.witness.height + 1:
-            return
-        self.witness.block(block, [self.judge(each) for each in block.transactions], finalized)
-        self._require_invariants(height, state)
+    def _compare(self, replica: Replica) -> None:
+        """Judge what a replica committed first, and compare what others had committed before, height by height."""
+        self._agree(replica.number, replica.state.memory, replica.state.changes)
 
-    def _require_invariants(self, height: int, state: MemoryState) -> None:
+    def _agree(self, number: int, state: MemoryState, committed: Sequence[Changes]) -> None:
+        first = self._compared.get(number, 0)
+        for height in range(first, len(committed)):
+            if height > self.witness.height:
+                block = self.decided[height]
+                self.witness.block(block, [self.judge(each) for each in block.transactions], committed[height])
+                self._require_invariants(state)
+            else:
+                _require_same(self.witness.changes[height], committed[height])
+        self._compared[number] = len(committed)
+
+    def _require_invariants(self, state: MemoryState) -> None:
+        """Run the invariants over the newest state that there is."""
+        height = self.witness.height
         with self.shared_mutation():
             breaches = self.invariants.breaches(state, self.witness.changes[height])
         require(not breaches, f"height {height} broke an invariant: {'; '.join(breaches[:3])}")
 
-    def _require_same(self, height: int, finalized: Finalized) -> None:
-        """Two replicas decided the same block."""
-        known = self.witness.changes[height]
-        told = finalized.changes
-        require(told.summary.app_hash == known.summary.app_hash, f"the app hashes of height {height} differ")
-        require(told.outcomes == known.outcomes, f"the outcomes of height {height} differ")
-        require(told == known, f"the changes of height {height} differ")
-
-    def _compare(self, replica: Replica) -> None:
-        """Compare what a replica has stored with what was judged, height by height."""
-        state = replica.state.memory
-        upto = min(replica.height, self.witness.height)
-        for height in range(self._compared.get(replica.number, -1) + 1, upto + 1):
-            known = self.witness.changes[height]
-            require(
-                state.summaries[height] == known.summary, f"replica {replica.number} stored another height {height}"
-            )
-            require(
-                state.outcomes_by_height[height] == known.outcomes,
-                f"replica {replica.number} stored other outcomes at height {height}",
-            )
-        self._compared[replica.number] = upto
+    def _require_told(self, height: int, finalized: Finalized) -> None:
+        """What a replica tells its senders is what it committed."""
+        told = b"[" + b",".join(map(encode, finalized.outcomes)) + b"]"
+        require(told == self.witness.changes[height].outcomes, f"other outcomes were told than stored at {height}")
+        require(finalized.leaf_indexes == self.witness.leaf_indexes[height], f"leaves of {height} are told elsewhere")
 
     # The end
 
@@ -218,9 +210,7 @@ class Consortium:
                 while replica.application is not None and replica.height < self.height:
                     self.deliver(replica)
         state, application = self._replayed(self.chance.choice(self.replicas))
-        require(self.witness.height == self.height, "a height was never judged")
         for replica in self.replicas:
-            self._compare(replica)
             _require_equal(replica.state.memory, state, f"replica {replica.number} and a replay from genesis")
         require_log(self.witness, state, self.chance)
         require_map(CATALOGUE, application, state, self.chance)
@@ -228,23 +218,32 @@ class Consortium:
         require_map(CATALOGUE, running.running, running.state.memory, self.chance)
 
     def _replayed(self, source: Replica) -> tuple[MemoryState, Application]:
-        """Replay a replica's log from genesis into a new state, judging what was not judged yet."""
+        """Replay a replica's log from genesis into a new state."""
         assert source.log is not None
         require(list(source.log.blocks(0)) == self.decided, "the block log does not hold what was decided")
         with self.shared_mutation():
             state = MemoryState()
             application = Application(CATALOGUE, state)
-            changes = application.init_chain(self.genesis.transactions[0], state)
-            state.apply(changes)
-            application.committed(changes)
+            changes = [application.init_chain(self.genesis.transactions[0], state)]
+            state.apply(changes[0])
+            application.committed(changes[0])
             application.resume(self.genesis.transactions[0])
             for transaction in self.judged.values():
                 if isinstance(transaction, Transaction):
                     application.remember(transaction)
             for finalized in replay(application, source.log.blocks(1), lambda: state):
                 state.apply(finalized.changes)
-                self._note(finalized.changes.summary.height, finalized, state)
+                changes.append(finalized.changes)
+        self._agree(REPLAY, state, changes)
         return state, application
+
+
+def _require_same(known: Changes, told: Changes) -> None:
+    """Two replicas decided one block alike."""
+    height = known.summary.height
+    require(told.summary.app_hash == known.summary.app_hash, f"the app hashes of height {height} differ")
+    require(told.outcomes == known.outcomes, f"the outcomes of height {height} differ")
+    require(told == known, f"the changes of height {height} differ")
 
 
 def _require_equal(left: MemoryState, right: MemoryState, who: str) -> None:
@@ -264,17 +263,17 @@ def _require_equal(left: MemoryState, right: MemoryState, who: str) -> None:
 @contextmanager
 def conserving() -> Iterator[None]:
     """Watch every transaction that any replica executes: a refused one leaves the block's writes as they were."""
-    execute = machine.execute
+    execute = machine.__dict__[EXECUTE]
 
     def watched(catalogue: Catalogue, context: Context, transaction: Transaction) -> Outcome:
         before = dict(context.store._writes)
-        outcome = execute(catalogue, context, transaction)
+        outcome: Outcome = execute(catalogue, context, transaction)
         if outcome.code != APPLIED:
             require(context.store._writes == before, "a refused transaction changed a row")
         return outcome
 
-    machine.execute = watched  # type: ignore[attr-defined]
+    setattr(machine, EXECUTE, watched)
     try:
         yield
     finally:
-        machine.execute = execute  # type: ignore[attr-defined]
+        setattr(machine, EXECUTE, execute)

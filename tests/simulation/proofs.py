@@ -90,9 +90,7 @@ def require_map(catalogue: Catalogue, application: Application, state: MemorySta
     for number in chance.sample(sorted(catalogue.proved), min(PROOFS, len(catalogue.proved))):
         key = _absent_key(rows, chance)
         proof = _proved(application, state, catalogue.proved[number], key, None, root)
-        lie = partial(
-            verify, place=map_key(catalogue.proved[number], key), value=bytes(32), proof=proof, root=root
-        )
+        lie = partial(verify, place=map_key(catalogue.proved[number], key), value=bytes(32), proof=proof, root=root)
         _require_refused(lie, "an absent row was proved present")
 
 

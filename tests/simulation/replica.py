@@ -43,10 +43,11 @@ class Place(StrEnum):
 
 
 class DurableState:
-    """State that survives a crash, each commit whole or not at all."""
+    """State that survives a crash, each commit whole or not at all; `changes` keeps every commit."""
 
     def __init__(self) -> None:
         self.memory = MemoryState()
+        self.changes: list[Changes] = []
         self.crash_at: Place | None = None
 
     @contextmanager
@@ -58,6 +59,7 @@ class DurableState:
         """Commit a block's changes."""
         self.pass_by(Place.BEFORE_COMMIT)
         self.memory.apply(changes)
+        self.changes.append(changes)
         self.pass_by(Place.AFTER_COMMIT)
 
     def pass_by(self, place: Place) -> None:
@@ -102,7 +104,7 @@ class Replica:
         self.state = DurableState()
         self.log: BlockLog | None = None
         self.application: Application | None = None
-        self.finalized: Finalized | None = None
+        self._told: Finalized | None = None
         self.start()
 
     @property
@@ -137,7 +139,7 @@ class Replica:
             self.application = Recovered(self._catalogue, self.log, self.state).application
 
     def deliver(self, block: Block, decoded: Iterable[Transaction], *, sync_first: bool) -> None:
-        """Take the next decided block as the engine does: log it, decide (see `finalized`), commit.
+        """Take the next decided block as the engine does: log it, decide (see `told`), commit.
 
         Args:
             block: The one after the state's height.
@@ -157,12 +159,17 @@ class Replica:
                 self.state.pass_by(Place.AFTER_SYNC)
             for transaction in decoded:
                 self.running.remember(transaction)
-            finalized = self.finalized = self.running.finalize_block(block, self.state.memory)
+            finalized = self._told = self.running.finalize_block(block, self.state.memory)
             self.state.pass_by(Place.AFTER_DECISION)
             if not sync_first:
                 self.log.sync()
             self.state.commit(finalized.changes)
             self.running.committed(finalized.changes)
+
+    def told(self) -> Finalized | None:
+        """Return what the last delivery decided, once; None when it came not so far."""
+        told, self._told = self._told, None
+        return told
 
     # Crashes
 

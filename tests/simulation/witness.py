@@ -15,7 +15,6 @@ from typing import Any, Final
 import msgspec
 
 from tests.simulation.lowered import maximum
-from vervain.ledger.machine.application import Finalized
 from vervain.ledger.machine.block import Block
 from vervain.ledger.machine.changes import Changes
 from vervain.ledger.machine.module import Catalogue
@@ -26,6 +25,7 @@ from vervain.ledger.modules.consent import messages as consent
 from vervain.ledger.modules.consortium import messages as consortium
 from vervain.ledger.modules.identity import messages as identity
 from vervain.ledger.modules.records import messages as records
+from vervain.ledger.primitives.codec import encode
 
 EXPIRY_SECONDS_MAX: Final = 900
 NOW_FIELDS: Final = frozenset(
@@ -59,6 +59,10 @@ class Signers:
         if self._key_of.get(actor) != key:
             return False
         return self._keeps_own[actor] or self._active_members.get(self._organisation[actor], False)
+
+    def organisation(self, actor: bytes) -> bytes:
+        """Return the organisation of an actor that was registered."""
+        return self._organisation[actor]
 
     def follow(self, event: Event) -> None:
         """Take note of an event."""
@@ -141,6 +145,7 @@ class Witness:
         sizes: Log size after each height.
         changes: What each height changed.
         events: What each height announced.
+        leaf_indexes: Where each transaction of a height stands in the log, None without a leaf.
         codes: How often each outcome code came.
         applied: How often each message was applied, by its tag.
     """
@@ -153,7 +158,9 @@ class Witness:
         self.events: list[tuple[Event, ...]] = []
         self.codes: Counter[int] = Counter()
         self.applied: Counter[str] = Counter()
-        self._ordered: dict[bytes, int] = {}
+        self.leaf_indexes: list[tuple[int | None, ...]] = [()]
+        self._ordered: set[bytes] = set()
+        self._expiries: dict[bytes, list[int]] = {}
         self._signers, self._consents = Signers(), Consents()
 
     @property
@@ -170,39 +177,51 @@ class Witness:
         (founding,) = msgspec.json.decode(changes.outcomes, type=list[EncodedOutcome])
         self._close(0, time, changes, [leaf], [self._catalogue.event_decoder.decode(each) for each in founding.events])
 
-    def block(self, block: Block, judged: Sequence[Judged], finalized: Finalized) -> None:
+    def block(self, block: Block, judged: Sequence[Judged], changes: Changes) -> None:
         """Judge the next height."""
-        changes = finalized.changes
-        encoded = msgspec.json.decode(changes.outcomes, type=list[msgspec.Raw])
-        require(
-            len(encoded) == len(finalized.outcomes) == len(finalized.leaf_indexes) == len(block.transactions),
-            "a transaction has no outcome, or an outcome no transaction",
-        )
+        encoded = msgspec.json.decode(changes.outcomes, type=list[EncodedOutcome])
+        require(len(encoded) == len(block.transactions), "a transaction has no outcome, or an outcome no transaction")
         leaves: list[bytes] = []
         events: list[Event] = []
-        for transaction, raw, outcome, index in zip(
-            judged, encoded, finalized.outcomes, finalized.leaf_indexes, strict=True
-        ):
+        indexes: list[int | None] = []
+        for transaction, outcome in zip(judged, encoded, strict=True):
             self.codes[outcome.code] += 1
             expected = self.expected_code(transaction, block.time)
-            if index is None:
-                require(
-                    outcome.code == (expected or MachineReason.TOO_MANY_UNEXPIRED),
-                    f"code {outcome.code} without a leaf where {expected} was expected",
-                )
+            if outcome.code != APPLIED and outcome.failed_entry is msgspec.UNSET:
+                indexes.append(None)
+                self._require_no_leaf(transaction, outcome, expected)
                 continue
-            assert isinstance(transaction, Transaction)
             require(expected == APPLIED, f"a leaf where code {expected} was expected")
-            require(index == len(self.leaves) + len(leaves), "a leaf stands at another place than was told")
-            self._ordered[transaction.txid] = block.height
-            leaves.append(_transaction_leaf(transaction, outcome.code, bytes(raw), block))
+            assert isinstance(transaction, Transaction)
+            indexes.append(len(self.leaves) + len(leaves))
+            self._remember(transaction, block.time)
+            leaves.append(_transaction_leaf(transaction, outcome, block))
             require(outcome.code == APPLIED or not outcome.events, "a refused transaction announced something")
-            events.extend(outcome.events)
+            events += [self._catalogue.event_decoder.decode(each) for each in outcome.events]
             if outcome.code == APPLIED:
                 for message in transaction.messages:
                     self.applied[str(message.__struct_config__.tag)] += 1
         require(bool(leaves) or not changes.rows, "the state changed without a transaction")
+        self.leaf_indexes.append(tuple(indexes))
         self._close(block.height, block.time, changes, leaves, events)
+
+    def _require_no_leaf(self, transaction: Judged, outcome: EncodedOutcome, expected: int) -> None:
+        """A transaction without a leaf has the code it deserves, or its organisation has had too many."""
+        if expected == APPLIED and isinstance(transaction, Transaction):
+            expected = MachineReason.TOO_MANY_UNEXPIRED
+            ordered = len(self._expiries.get(self._signers.organisation(transaction.header.actor), ()))
+            require(ordered >= maximum("UNEXPIRED_PER_ORGANISATION_MAX"), "an organisation was held to another maximum")
+        require(outcome.code == expected, f"code {outcome.code} without a leaf where {expected} was expected")
+        require(not outcome.events, "a transaction without a leaf announced something")
+
+    def _remember(self, transaction: Transaction, time: int) -> None:
+        """Note an ordered transaction; its organisation may have only so many that are not expired."""
+        header = transaction.header
+        self._ordered.add(transaction.txid)
+        expiries = self._expiries.setdefault(self._signers.organisation(header.actor), [])
+        unexpired = sum([each >= time for each in expiries])
+        require(unexpired < maximum("UNEXPIRED_PER_ORGANISATION_MAX"), "an organisation has too many unexpired")
+        expiries.append(header.expires_at)
 
     def expected_code(self, transaction: Judged, time: int) -> int:
         """Return the code without a leaf that a transaction deserves at `time`, 0 when it may write."""
@@ -249,12 +268,11 @@ def _canonical(**fields: Any) -> bytes:
     return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _transaction_leaf(transaction: Transaction, code: int, outcome: bytes, block: Block) -> bytes:
-    require(json.loads(outcome)["code"] == code, "the stored outcome has another code")
+def _transaction_leaf(transaction: Transaction, outcome: EncodedOutcome, block: Block) -> bytes:
     salt = sha256(b"vervain/outcome-salt/v1\n" + transaction.blind).digest()
-    digest = sha256(b"vervain/outcome/v1\n" + salt + outcome).digest()
+    digest = sha256(b"vervain/outcome/v1\n" + salt + encode(outcome)).digest()
     return _canonical(
-        code=code,
+        code=outcome.code,
         height=block.height,
         kind="transaction",
         outcome_digest=digest,

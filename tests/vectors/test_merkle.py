@@ -87,7 +87,7 @@ def test_published_inclusion_proofs() -> None:
 
 
 FROM_NOTHING = "size1 is zero and size2 is not zero"
-"""Labelled an error there, since RFC 9162 defines no such proof; C2SP tlog-witness asks to accept it when it is empty."""
+"""Labelled an error there, since RFC 9162 defines no such proof; C2SP tlog-witness asks to accept the empty one."""
 
 
 @pytest.mark.vectors

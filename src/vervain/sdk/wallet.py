@@ -362,6 +362,13 @@ class Wallet:
             version=own.version,
         )
 
+    def opening(self, own: OwnRecord) -> Opening:
+        """Return what opens the commitment of an own record, to go with its receipt to whoever may see the document.
+
+        Raises: SealBroken.
+        """
+        return Opening(type=own.type, id=own.id, version=own.version, salt=self._document_key(own).salt)
+
     def send_record(self, own: OwnRecord, *, ciphertext: bytes, receipt: bytes, recipient: bytes) -> bytes:
         """Return an own record as a parcel sealed to another wallet's 32-byte X25519 key.
 
@@ -373,10 +380,8 @@ class Wallet:
 
         Raises: SealBroken, SealingError, WalletError when it is too large.
         """
-        opening = Opening(type=own.type, id=own.id, version=own.version, salt=self._document_key(own).salt)
-        return seal_parcel(
-            Parcel(document=self.open_record(own, ciphertext), opening=opening, receipt=receipt), recipient
-        )
+        document = self.open_record(own, ciphertext)
+        return seal_parcel(Parcel(document=document, opening=self.opening(own), receipt=receipt), recipient)
 
     def receive(self, counterparty: bytes, parcel: bytes, trust: Trust, *, now: int) -> VerifiedReceipt:
         """Open a parcel sealed to a relationship's key, verify document, opening and receipt, and keep it.

@@ -136,6 +136,14 @@ class StateStore:
         with self.view() as view:
             return view.head()
 
+    def copy(self, view: StateView, directory: Path) -> None:
+        """Write the state as a view shows it, without free pages, into an empty directory. Not synced.
+
+        Raises: Full, StorageError.
+        """
+        with _told_plainly(directory):
+            self._environment.copy(str(directory), compact=True, txn=view.transaction)
+
     @property
     def oldest_view_seconds(self) -> float:
         """Age of the oldest open view, 0 when there is none."""

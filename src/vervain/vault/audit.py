@@ -15,7 +15,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vervain.ledger.primitives.errors import VervainError
@@ -26,7 +25,7 @@ from vervain.storage.lmdb_pages import PageDamage, Tree
 from vervain.storage.lmdb_walk import LiveRow, LmdbWalk
 from vervain.vault.chained_log import audit_chained_log
 from vervain.vault.errors import Tampered
-from vervain.vault.index import DATABASES, ErasedRow, IndexHead, Tokens, open_row, parse_row
+from vervain.vault.index import DATABASES, ErasedRow, IndexHead, Tokens, open_row, parse_head, parse_row
 from vervain.vault.key_holder import KeyHolder
 from vervain.vault.layout import ERASURES, INDEX, INDEX_FILE, PACKS, RELEASES, SLOTS
 from vervain.vault.pack_audit import audit_packs
@@ -34,7 +33,6 @@ from vervain.vault.slot_format import FILE_BYTES_MAX, Slot, parse_file_header, r
 from vervain.vault.slots import INDEX_SLOT
 
 _TREES: Final = ("names", "records", "slot_documents")
-_decode_head = msgspec.msgpack.Decoder(IndexHead).decode
 
 Report = Callable[[int, str], None]
 
@@ -133,12 +131,13 @@ class _IndexAudit:
         for row in walk.rows(tree):
             if row is None:
                 continue
+            if row.key != b"head":
+                self._report(row.key_at, "This does not belong here")
+                continue
             try:
-                if row.key != b"head":
-                    raise ValueError
-                self.head = _decode_head(row.value)
-            except (ValueError, msgspec.MsgspecError):
-                self._report(row.key_at, "What the index knows of everything is altered")
+                self.head = parse_head(row.value, self._tokens)
+            except Tampered as tampered:
+                self._report(row.value_at, tampered.what)
 
     def _walk_subjects(self, walk: LmdbWalk, tree: Tree) -> None:
         newest = {number: slot for (number, _), slot in self._slots.items()}

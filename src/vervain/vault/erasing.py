@@ -70,7 +70,7 @@ class Eraser:
                     change.forget_subject(self._tokens.subject(slot.subject))
             self._slots.erase((erasure.slot,), erasures_applied=applied)
         with self._index.change() as change:
-            change.set_head(msgspec.structs.replace(change.head(), erasures_applied=applied))
+            change.set_head(msgspec.structs.replace(change.head(), erasures_applied=applied), self._tokens)
 
     def certificates(
         self,

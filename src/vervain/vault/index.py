@@ -8,14 +8,13 @@ names            name token 16 | document uint64 -> nothing
 records          record token 16 -> document uint64
 subjects         subject token 16 -> slot uint32
 slot_documents   slot uint32 | document uint64 -> nothing
-meta             "head" -> IndexHead
+meta             "head" -> seal 16 | IndexHead
 ```
-A token is the first half of HMAC-SHA-256 under the index key of what is looked up. The row holds the document's key,
-salt, names and places. LMDB keeps freed pages with their old bytes; that is why a row lies under its slot, and the
-slot's key is in no database. What an erased document may leave in freed pages: a sealed row that nobody can open,
-and a token that tells only to who has the index key and guesses the name that such a name was once here.
-
-Document numbers are this vault's own, counted up, because B-trees hate random keys; they say how many, not what.
+A token or seal is the first half of HMAC-SHA-256, under the index key, of what is looked up or kept.
+The row holds the document's key, salt, names and places. LMDB keeps freed pages with their old bytes; that is why a row
+lies under its slot, and the slot's key is in no database. What an erased document may leave in freed pages: a sealed row
+that nobody can open, and a token that tells only to who has the index key and guesses the name that such a name was once
+here.
 """
 
 import hmac
@@ -168,8 +167,30 @@ class Tokens:
         """Return the token of a subject."""
         return self._token(b"subject\n" + subject)
 
+    def head(self, encoded: bytes) -> bytes:
+        """Return the seal of what the index knows of everything."""
+        return self._token(b"head\n" + encoded)
+
     def _token(self, value: bytes) -> bytes:
         return hmac.digest(self._key, value, "sha256")[:TOKEN_BYTES]
+
+
+def parse_head(value: bytes, tokens: Tokens | None) -> IndexHead:
+    """Return what the index knows of everything; its seal is checked when the index key is known.
+
+    Raises: Tampered.
+    """
+    try:
+        head = _decode_head(value[TOKEN_BYTES:])
+    except msgspec.MsgspecError:
+        head = None
+    if head is None or (tokens is not None and tokens.head(value[TOKEN_BYTES:]) != value[:TOKEN_BYTES]):
+        raise Tampered(
+            "What the index knows of everything is altered",
+            why="It lacks its seal, or the slots belong to another vault",
+            do="Run `vervain audit`; restore packs, index and slots of one time together.",
+        )
+    return head
 
 
 class Index:
@@ -226,7 +247,16 @@ class IndexView:
     def head(self) -> IndexHead:
         """Return what the index knows of everything."""
         value = self._get("meta", _HEAD)
-        return IndexHead() if value is None else _decode_head(value)
+        return IndexHead() if value is None else parse_head(value, None)
+
+    def verify_head(self, tokens: Tokens) -> None:
+        """Check the head's seal, once the slots have given the index key.
+
+        Raises: Tampered.
+        """
+        value = self._get("meta", _HEAD)
+        if value is not None:
+            parse_head(value, tokens)
 
     def row(self, document: int) -> SealedRow | ErasedRow | None:
         """Return what stands at a document's number.
@@ -326,6 +356,7 @@ class IndexChange(IndexView):
                     number = cursor.key()[TOKEN_BYTES:] or cursor.value()
                     is_there = cursor.delete() if _NUMBER.unpack(number)[0] in documents else cursor.next()
 
-    def set_head(self, head: IndexHead) -> None:
+    def set_head(self, head: IndexHead, tokens: Tokens) -> None:
         """Keep what the index knows of everything."""
-        self._transaction.put(_HEAD, _encode_row(head), db=self._databases["meta"])
+        encoded = _encode_row(head)
+        self._transaction.put(_HEAD, tokens.head(encoded) + encoded, db=self._databases["meta"])

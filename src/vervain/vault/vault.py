@@ -165,6 +165,8 @@ class Vault:
                 head = view.head()
             self._slots = Slots(directory / SLOTS, holder, is_new=head == IndexHead())
             self._tokens = Tokens(self._slots.index_key)
+            with self._index.view() as view:
+                view.verify_head(self._tokens)
             self._packs = Packs(directory / PACKS, head.end, files=layer)
             stack.callback(self._packs.close)
             self._erasures = ChainedLog(directory / ERASURES, tag=ERASURES, files=layer)
@@ -239,7 +241,8 @@ class Vault:
                     change.add(rows)
                     for slot in fresh:
                         change.set_slot(self._tokens.subject(slot.subject), slot.number)
-                    change.set_head(IndexHead(head.next_document + len(batch), self._packs.end, head.erasures_applied))
+                    newest = IndexHead(head.next_document + len(batch), self._packs.end, head.erasures_applied)
+                    change.set_head(newest, self._tokens)
             except BaseException:
                 self._packs.cut_back(head.end)
                 raise

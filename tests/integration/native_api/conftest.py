@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One node a test file, over HTTP and in memory: the tests of a file share its chain and leave nothing that others need."""
+"""One node a test file, over HTTP and in memory: the tests of a file share its chain and need nothing of each other."""
 
 from collections.abc import Iterator
 from pathlib import Path

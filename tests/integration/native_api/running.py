@@ -137,7 +137,7 @@ def in_memory(root: Path, *, hosted: tuple[HostedSettings, ...] = ()) -> Iterato
 
 
 class MemoryTransport(httpx.BaseTransport):
-    """Calls an ASGI app on an event loop of its own, its lifespan around everything. Answers come whole, not streamed."""
+    """Calls an ASGI app on an event loop of its own, its lifespan around everything. Answers come whole."""
 
     def __init__(self, app: Starlette) -> None:
         self._app, self._asgi = app, httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Final blocks as server-sent events: in order, without gaps, resumed where the reader left off; nobody slows the node."""
+"""Final blocks as server-sent events: in order, without gaps, resumed where the reader left off."""
 
 import asyncio
 import threading

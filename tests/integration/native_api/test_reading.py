@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is read and proved over HTTP verifies without the node: by the SDK, by the Merkle log's rules, by the court verifier."""
+"""What is read over HTTP verifies without the node: by the SDK, by the log's own rules, by the court verifier."""
 
 import base64
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handing in transactions over HTTP: outcomes are durable and final, bulk lines get their own answers, bytes count once."""
+"""Handing in transactions: outcomes are durable and final, bulk lines get their own answers, bytes count once."""
 
 import json
 

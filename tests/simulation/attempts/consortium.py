@@ -154,13 +154,15 @@ def put_rule_table(g: Generator) -> Draft | None:
     return _propose(g, PutRuleTable(name=name, version=1 if head is None else head.version + 1, rows=rows))
 
 
-@AIMS.at(APPLIED, 9)
+@AIMS.at(APPLIED, 12)
 def vote(g: Generator) -> Draft | None:
     """Vote on an open proposal, mostly yes."""
-    proposal, validator = g.open_proposal(), g.validator()
-    if proposal is None or validator is None or BALLOTS.has(g.store, (proposal, validator)):
+    proposal = g.open_proposal(lambda each: g.row(PROPOSALS, each).expires_at >= g.now)
+    if proposal is None:
         return None
-    return g.signer(validator, Vote(proposal=proposal, approve=g.chance.random() < 0.8))
+    voters = [key for key, _ in VALIDATORS.rows(g.store) if not BALLOTS.has(g.store, (proposal, key))]
+    voter = g.pick(voters)
+    return None if voter is None else g.signer(voter, Vote(proposal=proposal, approve=g.chance.random() < 0.85))
 
 
 @AIMS.at(APPLIED, 4)

@@ -87,7 +87,7 @@ def _stranger(g: Generator, to: bytes) -> bytes | None:
 # What should be applied
 
 
-@AIMS.at(APPLIED, 5)
+@AIMS.at(APPLIED, 4)
 def register_staff(g: Generator) -> Draft | None:
     """Register staff."""
     sponsor = g.member()
@@ -96,7 +96,7 @@ def register_staff(g: Generator) -> Draft | None:
     return g.signer(g.acting_for(sponsor), registration(g, sponsor, g.keyring.fresh(), ActorKind.STAFF))
 
 
-@AIMS.at(APPLIED, 7)
+@AIMS.at(APPLIED, 5)
 def register_patient(g: Generator) -> Draft | None:
     """Register a patient who keeps the key, or lets the hospital keep it."""
     sponsor = g.member()
@@ -155,7 +155,7 @@ def note_compromise_of_an_old_key(g: Generator) -> Draft | None:
     return g.signer(g.row(KEYS, key).actor, RevokeKey(key=key, compromised_since=g.now - g.chance.randrange(10_000)))
 
 
-@AIMS.at(APPLIED, 1)
+@AIMS.at(APPLIED, 1.5)
 def close_actor(g: Generator) -> Draft | None:
     """End a person's actor, by the person, the employer or the custodian."""
     person = g.active([*g.known.staff, *g.known.patients])
@@ -166,7 +166,7 @@ def close_actor(g: Generator) -> Draft | None:
     return g.signer(g.row(ACTORS, person).organisation, CloseActor(actor=person))
 
 
-@AIMS.at(APPLIED, 4)
+@AIMS.at(APPLIED, 7)
 def issue_licence(g: Generator) -> Draft | None:
     """License staff."""
     holder = g.active(g.known.staff)
@@ -192,7 +192,7 @@ def _change_licence(g: Generator, *statuses: LicenceStatus) -> bytes | None:
     return g.pick(g.known.licences, lambda each: g.row(LICENCES, each).status in statuses)
 
 
-@AIMS.at(APPLIED, 2)
+@AIMS.at(APPLIED, 5)
 def suspend_licence(g: Generator) -> Draft | None:
     """Suspend a valid licence."""
     licence = _change_licence(g, LicenceStatus.VALID)
@@ -202,7 +202,7 @@ def suspend_licence(g: Generator) -> Draft | None:
     return g.signer(g.acting_for(g.row(LICENCES, licence).issuer), message)
 
 
-@AIMS.at(APPLIED, 2)
+@AIMS.at(APPLIED, 4)
 def reinstate_licence(g: Generator) -> Draft | None:
     """Reinstate a suspended licence."""
     licence = _change_licence(g, LicenceStatus.SUSPENDED)
@@ -211,7 +211,7 @@ def reinstate_licence(g: Generator) -> Draft | None:
     return g.signer(g.acting_for(g.row(LICENCES, licence).issuer), ReinstateLicence(licence=licence))
 
 
-@AIMS.at(APPLIED, 1)
+@AIMS.at(APPLIED, 2)
 def withdraw_licence(g: Generator) -> Draft | None:
     """Withdraw a licence."""
     licence = _change_licence(g, LicenceStatus.VALID, LicenceStatus.SUSPENDED)

@@ -178,6 +178,24 @@ def test_signature_is_needed_even_when_every_hash_fits() -> None:
     assert verdicts(LOG.entry_receipt(forged)) == (None, None)
 
 
+def test_entry_needs_the_leaf_of_its_own_transaction() -> None:
+    """Given a good transaction shown with the leaf of another one, then neither verifier proves it."""
+    forged = replace(BATCH, leaf=SINGLE.leaf, index=SINGLE.index)
+    assert verdicts(LOG.entry_receipt(forged)) == (None, None)
+
+
+def test_transaction_signed_for_another_chain_is_refused() -> None:
+    """Given a log that took up a transaction signed for another chain, then neither verifier proves it."""
+    log = LogBuilder(seed="replay", validators=1, witnesses=0)
+    replayed = log.transact({"type": "tests.note"}, chain="other-" + "0" * 32)
+    log.end_block()
+    receipt, trust = log.entry_receipt(replayed), log.trust_bytes()
+    with pytest.raises(ProofError, match="signed for another chain"):
+        verify_receipt(receipt, read_trust(trust))
+    with pytest.raises(verify.ProofError, match="signed for another chain"):
+        verify.verify(receipt, verify.read_trust(trust))
+
+
 TEXT_EDITS: dict[str, Callable[[bytes], bytes]] = {
     "carriage returns": lambda text: text.replace(b"\n", b"\r\n"),
     "no last line feed": lambda text: text[:-1],

@@ -227,6 +227,23 @@ def test_founding_set_with_receipt_stands_beside_the_genesis_leaf() -> None:
             read(log.trust_bytes())
 
 
+def test_founding_set_beside_another_genesis_leaf_is_refused() -> None:
+    """Given the founding set's receipt and another genesis leaf digest, then the trust file is refused."""
+    log = LogBuilder(seed="founding", validators=3, witnesses=1)
+    log.handovers[0] = replace(log.handovers[0], receipt=log.leaf_receipt(1))
+    content = json.loads(log.trust_bytes()) | {"genesis_leaf_digest": verify._base64(bytes(32))}
+    for read in (read_trust, verify.read_trust):
+        with pytest.raises((ProofError, verify.ProofError), match="beside the genesis leaf"):
+            read(verify.canonical_json(content))
+
+
+def test_genesis_leaf_that_does_not_name_its_chain_is_refused() -> None:
+    """Given a chain whose name was not made from its genesis digest, then its genesis receipt is not proved."""
+    log = LogBuilder(seed="misnamed", validators=1, witnesses=1, chain="demo-" + "0" * 32)
+    assert not is_proved(log.leaf_receipt(0), log.trust_bytes())
+    assert is_proved(log.leaf_receipt(1), log.trust_bytes())
+
+
 def test_pinned_checkpoint_of_another_root_is_refused() -> None:
     """Given a pinned checkpoint, then the same root at its size is proved and another is not."""
     log = LogBuilder(seed="pinned", validators=1, witnesses=1)

@@ -128,6 +128,16 @@ class Importer:
             seconds=round(time.monotonic() - started, 3),
         )
 
+    def assign(self, label: str, organisation: bytes) -> None:
+        """Say which member a `serviceProvider` is, before the first file that names it."""
+        self._organisations[label] = organisation
+        write_private_file(self._folder / "organisations.json", encode(self._organisations), replace=True)
+
+    @property
+    def wallets(self) -> dict[str, Wallet]:
+        """The wallets this import has opened, by `Patient/id`."""
+        return self._wallets
+
     # Read
 
     def _take(

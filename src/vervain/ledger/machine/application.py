@@ -149,6 +149,8 @@ class Application:
         """Keep a decoded transaction whose signature was verified, so that no block decodes it again. One thread
         only.
         """
+        if transaction.encoded in self._memo:
+            return
         self._memo[transaction.encoded] = transaction
         self._memo_bytes += len(transaction.encoded)
         while self._memo_bytes > MEMO_BYTES_MAX:
