@@ -20,7 +20,8 @@ def drawing(rows: list[dict[str, object]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 170}" height="{height}" role="img" '
         'font-family="sans-serif" font-size="13" aria-labelledby="title">',
         '<title id="title">Measured figures against their floors; the same numbers stand in figures.md</title>',
-        f'<rect width="100%" height="100%" fill="#ffffff"/><line x1="{at_floor}" x2="{at_floor}" y1="14" y2="{height - 34}" stroke="#1d3557" stroke-dasharray="4 3"/>',
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
+        f'<line x1="{at_floor}" x2="{at_floor}" y1="14" y2="{height - 34}" stroke="#1d3557" stroke-dasharray="4 3"/>',
         f'<text x="{at_floor}" y="{height - 16}" text-anchor="middle" fill="#1d3557">floor</text>',
     ]
     for number, row in enumerate(shown):
@@ -30,9 +31,8 @@ def drawing(rows: list[dict[str, object]]) -> str:
         colour = "#2a7f62" if ratio >= 1 else "#b3261e"
         parts.append(f'<text x="{LEFT - 8}" y="{y + 15}" text-anchor="end">{escape(str(row["name"]))}</text>')
         parts.append(f'<rect x="{LEFT}" y="{y}" width="{width:.0f}" height="20" fill="{colour}"/>')
-        parts.append(
-            f'<text x="{LEFT + width + 6:.0f}" y="{y + 15}">{row["value"]:,} {escape(str(row["unit"]))} ({ratio:.2f}x)</text>'
-        )
+        words = f"{row['value']:,} {row['unit']} ({ratio:.2f}x)"
+        parts.append(f'<text x="{LEFT + width + 6:.0f}" y="{y + 15}">{escape(words)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

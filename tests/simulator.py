@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from tests.simulation.agreement import Consortium, Mutation, conserving
+from tests.simulation.agreement import Consortium, Mutation, watched
 from tests.simulation.attempts import consent, consortium, identity, records
 from tests.simulation.envelopes import Sender
 from tests.simulation.generator import DAY, Attempt, Draft, Generator
@@ -41,6 +41,7 @@ ATTEMPTS: Final[list[Attempt]] = [attempt for aims in _ALL_AIMS for attempt in a
 AIMED_AT: Final[list[int]] = [reason for aims in _ALL_AIMS for reason in aims.reasons]
 GOOD_SHARE: Final = 0.6  # of drafts that should be applied
 SPOILED_SHARE: Final = 0.15  # of what is handed in and should not even be ordered
+PREFERENCES: Final = (0.5, 1, 1, 1, 3)
 FIRST_PEOPLE: Final = (4, 6)  # staff and patients that are registered before anything else is tried
 
 
@@ -82,7 +83,7 @@ def run(seed: int, steps: int = STEPS, *, mutation: Mutation = nullcontext, muta
     Raises: Broken, which names the seed.
     """
     try:
-        with lowered(seed % 2 == 1), conserving():
+        with lowered(seed % 2 == 1), watched():
             return Simulation(seed, steps, mutation, mutants).run()
     except Exception as error:
         raise Broken(f"{type(error).__name__}: {error}\nreplay with: {replay_line(seed, steps)}") from error
@@ -103,6 +104,7 @@ class Simulation:
         self.rogue: list[bytes] = []
         self.refused: Counter[int] = Counter()
         self.learned = -1
+        self.swarms = [_swarm(self.chance, good=good) for good in (True, False)]
         staff, patients = FIRST_PEOPLE
         self.newcomers: list[Attempt] = [identity.register_staff] * staff + [identity.register_patient] * patients
 
@@ -165,7 +167,7 @@ class Simulation:
             draft = self.newcomers.pop()(self.generator)
             if draft is not None:
                 yield draft
-        for attempts, weights in self.chance.choices((GOOD, BAD), (GOOD_SHARE, 1 - GOOD_SHARE), k=BATCH_LOOKS):
+        for attempts, weights in self.chance.choices(self.swarms, (GOOD_SHARE, 1 - GOOD_SHARE), k=BATCH_LOOKS):
             draft = self.chance.choices(attempts, cum_weights=weights)[0](self.generator)
             if draft is not None:
                 yield draft
@@ -176,6 +178,8 @@ class Simulation:
         state = replica.state.memory
         time = state.summaries[-1].time
         expected = self.consortium.witness.expected_code(judged, time)
+        if isinstance(judged, Transaction) and self.chance.random() < 0.9:
+            replica.running.remember(judged)
         try:
             with replica.mutation():
                 transaction = replica.running.check(encoded, time=time, state=state)
@@ -308,20 +312,21 @@ class Simulation:
         self.refused.update(ask(self.generator, self.consortium.at_tip()))
 
 
-def _cumulated(good: bool) -> tuple[list[Attempt], list[float]]:
-    """Return the attempts at success, or those at refusals, with their weights added up."""
+def _swarm(chance: random.Random, *, good: bool) -> tuple[list[Attempt], list[float]]:
+    """Return the attempts at success, or those at refusals, with their weights of this seed added up.
+
+    Each seed prefers other modules and other attempts, so that some go deep where the average never comes.
+    Source: A. Groce and others, "Swarm testing", ISSTA 2012.
+    """
     attempts: list[Attempt] = []
     weights: list[float] = []
     for aims in _ALL_AIMS:
+        module = chance.choice(PREFERENCES)
         for attempt, weight, reason in zip(aims.attempts, aims.weights, aims.reasons, strict=True):
             if (reason == APPLIED) is good:
                 attempts.append(attempt)
-                weights.append((weights[-1] if weights else 0) + weight)
+                weights.append((weights[-1] if weights else 0) + weight * module * chance.choice(PREFERENCES))
     return attempts, weights
-
-
-GOOD: Final = _cumulated(True)
-BAD: Final = _cumulated(False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ Source: ecosystem reference, findings 1 and section 1.
 
 import asyncio
 import gc
+import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from vervain.gateways.native.gateway import NativeGateway
-from vervain.gateways.native.middleware import AccessLog, KnownHosts
+from vervain.gateways.native.middleware import ACCESS_LOG, AccessLog, KnownHosts
 from vervain.gateways.native.problems import tell_error, tell_http_error, tell_unexpected
 from vervain.gateways.native.routes import native_routes
 from vervain.ledger.primitives.errors import VervainError
@@ -29,7 +30,6 @@ from vervain.node.node import Node
 
 CONNECTIONS_MAX: Final = 4_096  # open at once; beyond that a plain 503
 GRACE_SECONDS: Final = 20  # for requests in hand when the node stops
-HEADER_BYTES_MAX: Final = 65_536
 
 
 def build_app(node: Node, *, more_routes: Sequence[BaseRoute] = (), hosts: Sequence[str] = ()) -> Starlette:
@@ -104,6 +104,15 @@ def server_of(app: Starlette, *, host: str, port: int) -> NodeServer:
     )
 
 
+def show_access_log() -> None:
+    """Write the access log to standard error, one line a request."""
+    lines = logging.StreamHandler()
+    lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    ACCESS_LOG.addHandler(lines)
+    ACCESS_LOG.setLevel(logging.INFO)
+    ACCESS_LOG.propagate = False
+
+
 def serve(node: Node, host: str, port: int, *, more_routes: Sequence[BaseRoute] = ()) -> None:
     """Serve a node until the process is told to stop.
 
@@ -112,4 +121,5 @@ def serve(node: Node, host: str, port: int, *, more_routes: Sequence[BaseRoute] 
         host, port: Where to listen.
         more_routes: Of other gateways and the portal.
     """
+    show_access_log()
     server_of(build_app(node, more_routes=more_routes), host=host, port=port).run()

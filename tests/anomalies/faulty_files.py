@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file layer over a simulated disk that can lose power at every act, and loses or tears whatever was not synced.
 
-What is assumed of a disk, at its worst: an unsynced append may be there whole, in part, in any of its 512-byte sectors, or
-not at all, and the file's length may have grown over bytes that never arrived (they read as zero); an unsynced cut may not
-have happened; each unsynced change of a name may be missing. What was synced is there.
+What is assumed of a disk, at its worst: an unsynced append may be there whole, in part, in any of its 512-byte sectors,
+or not at all, and the file's length may have grown over bytes that never arrived (they read as zero); an unsynced cut
+may not have happened; each unsynced change of a name may be missing. What was synced is there.
 
-Every changing act is a *point*. `crash_at` stops the program in the middle of that point; `after_power_loss` then is what
-the disk holds, and `after_kill` what a killed process (whose unsynced writes the system still has) leaves behind.
+Every changing act is a *point*. `crash_at` stops the program in the middle of that point; `after_power_loss` then is
+what the disk holds, and `after_kill` what a killed process (whose unsynced writes the system has) leaves behind.
 """
 
 import random

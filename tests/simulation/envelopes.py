@@ -53,7 +53,7 @@ class Sender:
             actor=draft.actor,
             key=draft.party.key,
             nonce=chance.randbytes(16),
-            expires_at=self.g.now + chance.choice((60, 300, 800)) if expires_at is None else expires_at,
+            expires_at=self.g.now + chance.choice((120, 400, 800)) if expires_at is None else expires_at,
             root=entries_root(entries, blind) if root is None else root,
             count=len(entries) if count is None else count,
         )

@@ -106,8 +106,7 @@ class Generator:
         """Return one of `among` that fits, newer ones more often, or None after a few looks."""
         count = len(among)
         for _ in range(LOOKS if count else 0):
-            draw = self.chance.random()
-            each = among[int(count * (draw if draw < 0.5 else 1 - (1 - draw) ** 2))]
+            each = among[int(count * max(self.chance.random(), self.chance.random()))]
             if fits(each):
                 return each
         return None

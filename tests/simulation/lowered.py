@@ -26,7 +26,7 @@ LOWERED: Final[tuple[tuple[ModuleType, str, int], ...]] = (
     (replay_window, "UNEXPIRED_PER_ORGANISATION_MAX", 30),
     (table, "ROW_BYTES_MAX", 4_000),
     (changes, "RULE_TABLES_MAX", 3),
-    (changes, "VALIDATORS_MAX", 4),
+    (changes, "VALIDATORS_MAX", 3),
     (votes, "OPEN_PROPOSALS_MAX", 3),
     (licences, "LICENCES_PER_HOLDER_MAX", 3),
     (licences, "LICENCE_CHANGES_MAX", 4),

@@ -24,6 +24,7 @@ from vervain.ledger.primitives.codec import encode
 from vervain.ledger.primitives.hashing import actor_id
 
 FOUNDED_AT: Final = 1_800_000_000  # UTC seconds: January 2027
+VALIDATORS_FOUNDING_MAX: Final = 3
 POWER_FOUNDING_MAX: Final = 10
 PARTIES_KEPT: Final = 4_096  # key pairs kept between seeds
 
@@ -76,7 +77,7 @@ class Founding:
     def __init__(self, chance: random.Random, keyring: Keyring) -> None:
         self.members = tuple(keyring.fresh() for _ in self.ROLES)
         is_hosted = chance.random() < 0.5
-        validating = self.members[: min(chance.choice((1, 1, 2, 3, 4, 4)), len(self.members) - is_hosted)]
+        validating = self.members[: chance.randint(1, VALIDATORS_FOUNDING_MAX)]
         consortium = ConsortiumFounding(
             members=tuple(
                 AdmitMember(

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from vervain.cli.output import REFUSED, Output, told
+from vervain.ledger.machine.refusals import APPLIED
 
 Json = Annotated[bool, Parameter(name="--json")]
 NODE = "http://127.0.0.1:8000"
@@ -26,19 +28,16 @@ def submit(files: list[Path], *, url: str = NODE, as_json: Json = False) -> None
     from vervain.sdk.client import Client
 
     output = Output(as_json=as_json)
-    applied = 0
     with told(output), Client(url) as client:
-        for file in files:
-            encoded = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-            answer = client.submit(encoded.strip())
-            applied += answer.code == 0
+        encoded = [sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes() for file in files]
+        answers = client.submit_many([each.strip() for each in encoded])
+        for file, answer in zip(files, answers, strict=True):
             output.both(
-                f"{file}: {'applied' if answer.code == 0 else f'refused with code {answer.code}'}",
+                f"{file}: {'applied' if answer.code == APPLIED else f'refused with code {answer.code}'}",
                 file=str(file),
-                code=answer.code,
-                txid=answer.txid,
-                leaf_index=answer.leaf_index,
+                **msgspec.to_builtins(answer),
             )
+    applied = sum(answer.code == APPLIED for answer in answers)
     output.record(submitted=len(files), applied=applied)
     if applied < len(files):
         raise SystemExit(REFUSED)
@@ -58,5 +57,5 @@ def query(name: str, arguments: str = "{}", *, url: str = NODE, as_json: Json = 
 
     output = Output(as_json=as_json)
     with told(output), Client(url) as client:
-        answer = json.loads(client.query(name, json.loads(arguments)))
+        answer = client.query(name, json.loads(arguments))
         print(json.dumps(answer) if as_json else json.dumps(answer, indent=2))

@@ -37,6 +37,82 @@ def audit(*, data: Data, as_json: Json = False) -> None:
         raise SystemExit(DAMAGED)
 
 
+def backup(target: Path, *, data: Data, keys_to: Path | None = None, as_json: Json = False) -> None:
+    """Back up ledger, vaults, access audits and settings to a new folder. It holds no private key.
+
+    Parameters
+    ----------
+    target: The new folder.
+    data: The data directory; stop its node first, or let the node do it (a running node holds the directory).
+    keys_to: A new folder to copy the private keys to; keep it apart from the backup.
+    as_json: One JSON object instead of words.
+    """
+    from vervain.node.backup import copy_keys
+    from vervain.node.node import Node
+
+    output = Output(as_json=as_json)
+    with told(output):
+        node = Node(data)
+        try:
+            manifest = node.back_up(target)
+        finally:
+            node.stop()
+        if keys_to is not None:
+            copy_keys(data, keys_to)
+        output.both(
+            f"Backed up to height {manifest.height}, {manifest.log_size} leaves, in {target}.\n"
+            f"The slots' backups lapse in {node.settings.slot_backup_days} days; their keys are in "
+            f"{data / node.settings.slot_backup_keys}: keep those apart.",
+            height=manifest.height,
+            log_size=manifest.log_size,
+            target=str(target),
+        )
+
+
+def restore(
+    source: Path,
+    *,
+    data: Data,
+    keys: Path,
+    slot_keys: Path,
+    cosigner_state: Path | None = None,
+    erasures: Path | None = None,
+    as_json: Json = False,
+) -> None:
+    """Make a data directory from a backup and from keys kept elsewhere, and check all of it.
+
+    Parameters
+    ----------
+    source: The backup's folder.
+    data: The new data directory; must not exist.
+    keys: The folder that `vervain backup --keys-to` made.
+    slot_keys: The folder of the slots backups' keys.
+    cosigner_state: The newest cosigner.state there is. The node then refuses to fork behind what was cosigned.
+    erasures: The newest data directory or backup there is: what was erased since stays erased.
+    as_json: One JSON object instead of words.
+    """
+    import time
+
+    from vervain.node.backup import restore_node
+
+    output = Output(as_json=as_json)
+    with told(output):
+        manifest = restore_node(
+            source,
+            data,
+            keys=keys,
+            slot_keys=slot_keys,
+            cosigner_state=cosigner_state,
+            erasures=erasures,
+            now=int(time.time()),
+        )
+        output.both(
+            f"Restored up to height {manifest.height}, {manifest.log_size} leaves, in {data}.",
+            height=manifest.height,
+            log_size=manifest.log_size,
+        )
+
+
 def rebuild(*, data: Data, as_json: Json = False) -> None:
     """Make the SQL read model again from blocks and outcomes. Stop the node first.
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`vervain demo`: the whole story on one machine, in under a minute; it ends with a receipt that a stranger verifies."""
+"""`vervain demo`: the whole story on one machine, in under a minute; it ends with a receipt that a stranger
+verifies.
+"""
 
 import json
 import subprocess
@@ -20,7 +22,7 @@ from vervain.node.node import Node
 from vervain.readmodel import queries
 from vervain.sdk.wallet import Wallet
 from vervain.sdk.wallet_file import OwnRecord
-from vervain.sealing.receipts import Opening, format_receipt
+from vervain.sealing.receipts import EntryProof, Opening, format_receipt
 from vervain.sealing.trust import read_trust
 
 ANNA, BERGTAL, INSURER = "St Anna Hospital", "Bergtal Hospital", "Mutual Insurance"
@@ -31,7 +33,8 @@ def demo(
     out: Annotated[Path, Parameter(name="--out")] = Path("build/demo"),
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> None:
-    """Run the whole story: care, agreement, questions, sharing, withdrawal, eight attacks, and a receipt for a stranger.
+    """Run the whole story: care, agreement, questions, sharing, withdrawal, eight attacks, and a receipt for a
+    stranger.
 
     Parameters
     ----------
@@ -97,7 +100,10 @@ class Story:
         self._doctor = story.license_doctor()
         self._output.table(
             ("member", "what it is", "served by"),
-            [(name, role.value, "its own node" if name == ANNA else f"{ANNA}'s node") for name, (role, _) in cast.MEMBERS.items()],
+            [
+                (name, role.value, "its own node" if name == ANNA else f"{ANNA}'s node")
+                for name, (role, _) in cast.MEMBERS.items()
+            ],
         )
         self._output.say(
             "Each has keys of its own. A doctor of St Anna is registered and licensed by the regulator.\n"
@@ -118,9 +124,11 @@ class Story:
         )
         leaf = self._a_record_leaf()
         receipt = self._cast.node.receipt(leaf)
-        entry = json.loads(bytes(receipt.proof.entry))  # type: ignore[union-attr]
+        assert isinstance(receipt.proof, EntryProof)
+        entry = json.loads(bytes(receipt.proof.entry))
         self._output.say(
-            f"{summary.committed} documents are encrypted in their custodians' vaults. What reached the ledger for one:\n"
+            f"{summary.committed} documents are encrypted in their custodians' vaults. "
+            "What reached the ledger for one:\n"
             f"  {json.dumps(entry)}\n"
             "A pseudonym and a salted commitment: no name, no diagnosis, no type, no size, no date of care."
         )
@@ -198,12 +206,12 @@ class Story:
             self._cast, self._anna, custodian=ANNA, reader=INSURER, purpose=Purpose.HPAYMT, categories=[category]
         )
         asked = [each.record for each in own]
-        documents, _, _ = sharing.read(
-            self._cast, reader, asked, purpose=Purpose.HPAYMT, patient_kem=self._patient_kem
-        )
+        documents, _, _ = sharing.read(self._cast, reader, asked, purpose=Purpose.HPAYMT, patient_kem=self._patient_kem)
         assert {each.resource_type for each in documents} == {"Encounter"}
         self._insurer = reader
-        self._output.record(shared_with=INSURER, purpose="HPAYMT", category=category, read=len(documents), asked=len(asked))
+        self._output.record(
+            shared_with=INSURER, purpose="HPAYMT", category=category, read=len(documents), asked=len(asked)
+        )
         self._output.say(
             f"With {INSURER}, for payment, encounters only: it asked for all {len(asked)} records and got the keys of "
             f"{len(documents)} encounters;\nit does not learn which others exist."
@@ -231,8 +239,8 @@ class Story:
         self._anna.receive(to, returned, trust, now=self._cast.now)
         self._output.record(sent=1, received=len(self._anna.received), parcel_bytes=len(parcel))
         self._output.say(
-            f"To another patient: one record as a sealed parcel of {len(parcel):,} bytes; the receiver checked document, "
-            f"opening and receipt\n(logged in block {verified.height}); and one came back. No institution was asked."
+            f"To another patient: one record as a sealed parcel of {len(parcel):,} bytes; the receiver checked "
+            f"document, opening and receipt\n(logged in block {verified.height}); and one came back. No institution was asked."
         )
 
     def _who_looked(self) -> None:

@@ -18,6 +18,8 @@ from vervain.ledger.machine.application import Application
 from vervain.ledger.machine.block import Block
 from vervain.ledger.machine.changes import Changes
 from vervain.ledger.machine.genesis import chain_name, decode_genesis
+from vervain.node.access import ACCESSES
+from vervain.node.desk import ACCESS, SLOT_KEYS, VAULT
 from vervain.node.directory import DataDirectory
 from vervain.node.reading import StoredFeed
 from vervain.readmodel.database import open_database
@@ -25,8 +27,11 @@ from vervain.readmodel.projector import Projector
 from vervain.readmodel.tables import METADATA
 from vervain.storage.audit import audit as audit_storage
 from vervain.storage.block_log import BlockLog
-from vervain.storage.findings import Finding
+from vervain.storage.findings import Finding, first_difference
 from vervain.storage.state_store import StateStore
+from vervain.vault.audit import audit_vault
+from vervain.vault.chained_log import audit_chained_log
+from vervain.vault.key_holder import SoftwareKeyHolder
 
 ROWS_COMPARED_AT_ONCE = 1_000
 
@@ -50,6 +55,8 @@ def audit_node(root: Path, *, scratch: Path | None = None) -> Iterator[Finding]:
     yield from _audit_genesis(directory, content, damaged)
     if directory.read_model.is_file() and not damaged:
         yield from _audit_read_model(directory, chain, scratch)
+    for organisation in directory.served_members():
+        yield from _audit_member(directory.member(organisation), organisation)
 
 
 def replay(blocks: Iterable[Block], state: StateStore) -> Iterator[Changes]:
@@ -66,6 +73,20 @@ def replay(blocks: Iterable[Block], state: StateStore) -> Iterator[Changes]:
         application.committed(changes)
 
 
+def _audit_member(folder: Path, organisation: bytes) -> Iterator[Finding]:
+    """The member's vault and its access audit."""
+    parts: list[tuple[str, Iterator[Finding]]] = []
+    if (folder / VAULT).is_dir():
+        holder = SoftwareKeyHolder(folder / SLOT_KEYS)
+        parts.append((VAULT, audit_vault(folder / VAULT, custodian=organisation, holder=holder)))
+    if (folder / ACCESS).is_dir():
+        parts.append(("", audit_chained_log(folder / ACCESS, tag=ACCESSES, name=ACCESS)))
+    for inside, findings in parts:
+        for finding in findings:
+            file = "/".join(part for part in ("members", folder.name, inside, finding.file) if part)
+            yield Finding(file=file, offset=finding.offset, what=finding.what)
+
+
 def _audit_genesis(directory: DataDirectory, content: bytes, damaged: bool) -> Iterator[Finding]:
     """The public genesis file is block 0's content."""
     if damaged:
@@ -73,8 +94,8 @@ def _audit_genesis(directory: DataDirectory, content: bytes, damaged: bool) -> I
     with closing(BlockLog(directory.blocks, chain=chain_name(decode_genesis(content), content))) as log:
         stored = log.read(0).transactions[0]
     if stored != content:
-        offset = next((i for i, (a, b) in enumerate(zip(stored, content, strict=False)) if a != b), min(len(stored), len(content)))
-        yield Finding(file=directory.genesis.name, offset=offset, what="The genesis file is not what the chain is founded on")
+        what = "The genesis file is not what the chain is founded on"
+        yield Finding(file=directory.genesis.name, offset=first_difference(content, stored), what=what)
 
 
 def _audit_read_model(directory: DataDirectory, chain: str, scratch: Path | None) -> Iterator[Finding]:
@@ -96,7 +117,8 @@ def _audit_read_model(directory: DataDirectory, chain: str, scratch: Path | None
                 yield from _compare(kept, expected, name)
             stored.dispose()
         except DatabaseError as error:
-            yield Finding(file=name, offset=0, what=f"SQLite cannot read it: {type(error.orig).__name__}; run `vervain rebuild`")
+            what = f"SQLite cannot read it ({type(error.orig).__name__}); run `vervain rebuild`"
+            yield Finding(file=name, offset=0, what=what)
         fresh.dispose()
 
 

@@ -47,6 +47,9 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         organisation: 32-byte id of the member that runs this node.
         host, port: Where the HTTP API listens.
         heartbeat_seconds: Longest silence between blocks.
+        slot_backup_keys: Folder of the keys of the vault slots' backups, best on another machine; relative to the data
+            directory.
+        slot_backup_days: After how many days such a backup lapses; an erasure is complete only then.
         witnesses: Outside witnesses asked to cosign.
         hosted: Small members served beside the own organisation.
     """
@@ -56,6 +59,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     heartbeat_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 30.0
+    slot_backup_keys: str = "slot-backup-keys"
+    slot_backup_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
     witnesses: Annotated[tuple[WitnessSettings, ...], msgspec.Meta(max_length=WITNESSES_MAX)] = ()
     hosted: Annotated[tuple[HostedSettings, ...], msgspec.Meta(max_length=HOSTED_MEMBERS_MAX)] = ()
 
@@ -91,6 +96,8 @@ def write_settings(path: Path, settings: NodeSettings) -> None:
         f'host = "{settings.host}"',
         f"port = {settings.port}",
         f"heartbeat_seconds = {settings.heartbeat_seconds}",
+        f'slot_backup_keys = "{settings.slot_backup_keys}"',
+        f"slot_backup_days = {settings.slot_backup_days}",
     ]
     for witness in settings.witnesses:
         lines += ["", "[[witnesses]]", f'name = "{witness.name}"', f'url = "{witness.url}"']

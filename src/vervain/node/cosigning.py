@@ -17,10 +17,10 @@ from vervain.node.config import NodeSettings
 from vervain.node.cosigner import Cosigner
 from vervain.node.directory import DataDirectory
 from vervain.node.founding import COSIGNING_KEY_FILE
-from vervain.node.witnesses import WitnessFailure, Witnesses
+from vervain.node.witnesses import Witnesses, WitnessFailure
 from vervain.sealing.checkpoints import Checkpoint, SignatureLine, format_signed
 from vervain.sealing.keys import read_signing_key
-from vervain.storage.errors import StorageError
+from vervain.storage.backup import KnownHead, require_not_behind
 
 
 class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,20 +69,7 @@ class CheckpointDesk:
         """
         signed = self._cosigner.head
         with self._view() as state:
-            head = state.head()
-            assert head is not None
-            if head.log_size < signed.size:
-                raise StorageError(
-                    f"This node has cosigned a log of {signed.size} leaves, but holds only {head.log_size}",
-                    why="It was restored from an older backup; going on would fork the chain",
-                    do="Restore the missing blocks from a newer backup or another copy, then start again.",
-                )
-            if signed.size and TiledTree(head.log_size, state.tile).root_at(signed.size) != signed.root:
-                raise StorageError(
-                    f"The log differs from the one this node cosigned at {signed.size} leaves",
-                    why="Data was altered or belongs to another copy of the chain",
-                    do="Run `vervain audit`; restore from a backup.",
-                )
+            require_not_behind(state, KnownHead(size=signed.size, root=signed.root))
 
     def newest(self) -> SignedCheckpoint:
         """Return the newest head, signed; asks the witnesses when the log has grown or some had not answered.

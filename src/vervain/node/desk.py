@@ -33,12 +33,18 @@ from vervain.sealing.signing import SignedTransaction, build_transaction
 from vervain.vault.erasure import SignedErasureCertificate
 from vervain.vault.key_holder import SoftwareKeyHolder
 from vervain.vault.release import OWN_WRAPS_MAX, Release, ReleaseDesk, ReleaseRequest
+from vervain.vault.slot_backups import SlotBackups
 from vervain.vault.vault import NewDocument, RecordWrap, StoredDocument, Vault
 
 COMMITS_PER_TRANSACTION: Final = 100
 TRANSACTIONS_IN_FLIGHT: Final = 32
 EXPIRY_SECONDS: Final = 600
 ANSWER_SECONDS: Final = 60.0
+
+ACCESS: Final = "access"
+SLOT_BACKUPS: Final = "slot-backups"
+SLOT_KEYS: Final = "slot-keys"
+VAULT: Final = "vault"
 
 T = TypeVar("T")
 
@@ -74,22 +80,29 @@ class MemberDesk:
     Args:
         node: The ledger to ask.
         folder: The member's folder in the data directory.
+        backup_keys: Folder of the keys of this member's slots backups.
+        backup_seconds: After how long such a backup lapses.
     """
 
-    def __init__(self, node: Ledger, folder: Path) -> None:
+    def __init__(self, node: Ledger, folder: Path, *, backup_keys: Path, backup_seconds: int) -> None:
         self._node = node
         self.signing: SigningKey = read_signing_key(folder / "keys" / SIGNING_KEY_FILE)
         self.kem: KemKey = read_kem_key(folder / "keys" / KEM_KEY_FILE)
         self.organisation = bytes.fromhex(folder.name)
-        self.accesses = AccessLog(folder / "access")
+        self.accesses = AccessLog(folder / ACCESS)
         self.secrets = CategorySecrets(folder / "category.secrets")
-        (folder / "slot-keys").mkdir(exist_ok=True, mode=0o700)
+        (folder / SLOT_KEYS).mkdir(exist_ok=True, mode=0o700)
+        (folder / SLOT_BACKUPS).mkdir(exist_ok=True, mode=0o700)
+        backup_keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+        holder = SoftwareKeyHolder(backup_keys, name=f"backup-{self.organisation.hex()[:16]}")
+        self.slot_backups = SlotBackups(folder / SLOT_BACKUPS, holder, retention_seconds=backup_seconds)
         self.vault = Vault(
-            folder / "vault",
+            folder / VAULT,
             custodian=self.organisation,
             chain=node.chain,
-            holder=SoftwareKeyHolder(folder / "slot-keys"),
+            holder=SoftwareKeyHolder(folder / SLOT_KEYS),
             accesses=self.accesses,
+            backups=self.slot_backups,
         )
         self._outbox = Outbox(folder / "outbox")
         self._release = ReleaseDesk(self.vault, view=node.view, clock=node.clock, categories=self)
@@ -228,6 +241,15 @@ class MemberDesk:
             numbered = [each for each in page if each.record and each.commitment not in known]
             wraps = self._release.hand_to_patient(numbered, recipient=actor.kem_key, epoch=actor.epoch)
             yield from zip(numbered, wraps, strict=True)
+
+    def back_up_slots(self) -> Path:
+        """Write an encrypted backup of the slots, after destroying those that have lapsed; return its file.
+
+        Raises: VaultError, StorageError.
+        """
+        now = int(self._node.clock())
+        self.slot_backups.lapse(now=now)
+        return self.vault.back_up_slots(now=now)
 
     def release(self, asked: ReleaseRequest) -> Release:
         """Hand out what a final read request may have.

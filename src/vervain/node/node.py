@@ -24,6 +24,7 @@ from vervain.ledger.machine.genesis import chain_name, decode_genesis
 from vervain.ledger.machine.store import Store
 from vervain.ledger.primitives import signatures
 from vervain.ledger.primitives.merkle_log import TiledTree
+from vervain.node.backup import LEDGER, back_up_members
 from vervain.node.config import NodeSettings, read_settings
 from vervain.node.cosigning import CheckpointDesk
 from vervain.node.desk import MemberDesk
@@ -33,8 +34,12 @@ from vervain.node.receipts import ReceiptDesk
 from vervain.node.trust import trust_file
 from vervain.readmodel.queries import leaf_of
 from vervain.sealing.receipts import Receipt
+from vervain.storage.backup import BackupManifest, write_backup
 from vervain.storage.block_log import BlockLog
 from vervain.storage.state_store import StateStore
+
+
+SECONDS_PER_DAY = 86_400
 
 
 class Node:
@@ -164,12 +169,26 @@ class Node:
         Raises: KeyFileRefused when this node has no keys of that member.
         """
         if organisation not in self._desks:
-            self._desks[organisation] = MemberDesk(self, self.directory.member(organisation))
+            self._desks[organisation] = MemberDesk(
+                self,
+                self.directory.member(organisation),
+                backup_keys=self.directory.root / self.settings.slot_backup_keys,
+                backup_seconds=self.settings.slot_backup_days * SECONDS_PER_DAY,
+            )
         return self._desks[organisation]
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called after each durable block, on the engine's thread."""
         self.engine.listen(listener)
+
+    def back_up(self, target: Path) -> BackupManifest:
+        """Copy ledger, vaults, access audits and settings to a new folder, while the node runs. No key is in it.
+
+        Raises: StorageError, VaultError.
+        """
+        manifest = write_backup(self.directory.root, target / LEDGER, state=self._state, chain=self.chain)
+        back_up_members(self, target)
+        return manifest
 
     # Proof
 

@@ -4,8 +4,8 @@
 1. Every byte of the block log is checked (`block_audit`).
 2. Every live page of the state's file is walked without LMDB (`lmdb_walk`).
 3. The blocks are run again by the application into a scratch state, and every row of every tree is compared with it.
-4. The state is checked against itself (`state_check`): this speaks only where the blocks could not be compared, since a row
-   that differs is already named to the byte.
+4. The state is checked against itself (`state_check`): this speaks only where the blocks could not be compared, since a
+   row that differs is already named to the byte.
 
 The directory must be at rest. Memory is flat; the scratch state needs as much disk as the state itself.
 """

@@ -4,7 +4,7 @@
 Rules kept:
 1. A backup is one consistent moment: the state as of one commit, and the blocks up to that height. The node goes on.
 2. A backup or restore appears under its name only when it is whole and on the disk: it is made beside it and renamed.
-3. A restore checks every file's digest, every block, every page of the state, and that head and roots are the manifest's.
+3. A restore checks every file's digest, every block, every page of the state, and that its head is the manifest's.
 4. A restore never replaces anything.
 5. A restore cannot fork the chain behind a checkpoint that was cosigned: see `require_not_behind`. The newest cosigned
    checkpoint is therefore kept apart from the backup, and whoever restores must name it.
@@ -167,12 +167,12 @@ def require_not_behind(state: CommittedState, cosigned: KnownHead) -> None:
         raise StorageError(
             f"The first {cosigned.size} log entries here are not those that were cosigned",
             why="This is another history of the same chain",
-            do="Keep both copies: they are evidence. Run `vervain audit` and ask the other members for their checkpoints.",
+            do="Keep both copies: they are evidence. Run `vervain audit`; ask the others for their checkpoints.",
         )
 
 
 def require_caught_up(directory: Path, state: CommittedState, *, files: FileLayer | None = None) -> None:
-    """Refuse to order blocks in a directory that was restored behind a cosigned log; take the mark away once it is caught up.
+    """Refuse to order blocks in a directory that was restored behind a cosigned log; remove the mark once it caught up.
 
     Call it on every start before the engine.
 

@@ -107,7 +107,7 @@ class BlockAudit:
         return False
 
     def _segment_header(self, reader: SegmentReader, number: int, name: str) -> None:
-        """Compare the header with the one that must stand here; take height and digest from it when they are unknown."""
+        """Compare the header with the one that must stand here; take from it what is not known yet."""
         encoded = reader.read(0, SEGMENT_HEADER_BYTES)
         header = None
         damaged_at, damage = 0, ""
@@ -222,7 +222,7 @@ class BlockAudit:
         return silent._body("", offset, header, reader.read(offset + RECORD_HEADER_BYTES, header.length)) is not None
 
     def _sidecar(self, number: int, offsets: list[int]) -> None:
-        """Compare a finished segment's sidecar with the offsets; it may be missing, since it is made again when needed."""
+        """Compare a finished segment's sidecar with the offsets; it may be missing: it is made again when needed."""
         path = (self._directory / segment_name(number)).with_suffix(".index")
         if path.name not in self._files.list(self._directory):
             return
@@ -251,7 +251,7 @@ class BlockAudit:
 
 
 def _one_byte_back(encoded: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (position, fields as they were) for each one byte that, changed back, fits fields and their CRC-32 together."""
+    """Yield (position, fields as they were) for each byte that, changed back, makes fields and CRC-32 fit."""
     fields, kept = encoded[:-_CRC_BYTES], encoded[-_CRC_BYTES:]
     checksum = crc32(fields).to_bytes(_CRC_BYTES, "big")
     if sum(left != right for left, right in zip(checksum, kept, strict=True)) == 1:

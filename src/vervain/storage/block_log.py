@@ -11,7 +11,7 @@ Rules kept:
 5. Finding a block costs two small reads: each finished segment has a sidecar of its offsets, derived, checked by the
    record it leads to, and made again when it is missing or wrong. Memory does not grow with the chain.
 
-Source: architecture.md "Durability"; decision 0003.
+Source: architecture.md "Durability"; docs/concepts/storage.md.
 """
 
 import re
@@ -241,7 +241,7 @@ class BlockLog:
         return False
 
     def _read_header(self, number: int) -> SegmentHeader:
-        """Return a segment's header, which must be of this chain, this number and a later height than the one before."""
+        """Return a segment's header, which must be of this chain, this number and a later height."""
         path = self._path(number)
         with closing(self._files.open(path)) as file:
             header = SegmentReader(path, file, end=min(file.size(), SEGMENT_HEADER_BYTES)).segment_header()
@@ -368,7 +368,7 @@ class BlockLog:
         return offsets
 
     def _write_sidecar(self, number: int, offsets: "array[int]") -> None:
-        """Write a finished segment's offsets beside it, if that can be done. What is read from it is checked each time."""
+        """Write a finished segment's offsets beside it, if that can be done; reading checks them each time."""
         path = self._path(number).with_suffix(".index")
         with suppress(StorageError):
             self._files.remove(path)

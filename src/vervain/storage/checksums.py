@@ -2,8 +2,8 @@
 """Finds the one byte that was changed under a CRC-32.
 
 A CRC is linear: the difference between the sum found and the sum kept depends only on the change and on how many bytes
-follow it. Running the register backwards from the end of the data gives, for each place, the one value of the changed byte
-that would explain the difference. A few places may; the caller confirms one by a stronger digest.
+follow it. Running the register backwards from the end of the data gives, for each place, the one change of that byte
+that would explain the difference, if any. The caller confirms a place by a stronger digest.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _BY_TOP_BYTE: Final = tuple(value for _, value in sorted((entry >> 24, value) fo
 
 
 def single_changes(found: bytes, checksum: int) -> Iterator[tuple[int, int]]:
-    """Yield (position, mask): each single byte whose change by XOR with `mask` explains why `found` lacks `checksum`."""
+    """Yield (position, mask) of each byte whose change by XOR with `mask` explains why `found` lacks `checksum`."""
     register = crc32(found) ^ checksum
     if not register:
         return

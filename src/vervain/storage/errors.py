@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong on disk, told in plain words: a file is damaged, a disk is full, or the directory may not be used now."""
+"""What can go wrong on disk, in plain words: a file is damaged, a disk is full, a directory may not be used now."""
 
 from pathlib import Path
 from typing import Final

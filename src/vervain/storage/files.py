@@ -3,8 +3,10 @@
 
 Rules kept:
 1. Every durable act of this floor outside LMDB is one of these calls; `FileLayer` and `OpenFile` are all of them.
-2. What was written is durable only after `sync` of the file, and a new, renamed or removed name only after `sync_directory`.
-3. A failed sync is never tried again on the same open file: the kernel may have dropped the pages and would then report success.
+2. What was written is durable only after `sync` of the file, and a new, renamed or removed name only after
+   `sync_directory`.
+3. A failed sync is never tried again on the same open file: the kernel may have dropped the pages and would then report
+   success.
 """
 
 import errno

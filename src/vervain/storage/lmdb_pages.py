@@ -2,13 +2,14 @@
 """The page layout of LMDB 0.9, read without LMDB: metas, headers, entries. 64-bit, little-endian files only.
 
 ```
-page     number uint64 | unread uint16 | flags uint16 | lower uint16, upper uint16 (overflow: pages uint32) | entry offsets
-meta     magic | version | address uint64 | map size uint64 | free tree 48 | main tree 48 | last page uint64 | transaction uint64
+page     number uint64 | unread uint16 | flags uint16 | lower, upper uint16 (overflow: pages uint32) | entry offsets
+meta     magic | version | address uint64 | map size uint64 | free tree 48 | main tree 48 | last page uint64
+         | transaction uint64
 tree     pad uint32 | flags uint16 | depth uint16 | branch, leaf, overflow pages, entries uint64 | root page uint64
 entry    low uint16 | high uint16 | flags uint16 | key size uint16 | key | value, or an overflow page's number
 ```
-Entries fill a page from `upper` to its end without a gap, each padded to an even length; their offsets stand in key order.
-So one wrong size, offset or count shows, and which of them it is.
+Entries fill a page from `upper` to its end without a gap, each padded to an even length; their offsets stand in key
+order. So one wrong size, offset or count shows, and which of them it is.
 
 Source: liblmdb 0.9 `mdb.c` (MDB_page, MDB_meta, MDB_db, MDB_node).
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Walks every live page of an LMDB file without LMDB: names the byte where it is damaged, and gives each live row its place.
+"""Walks every live page of an LMDB file without LMDB: names damaged bytes, and tells where each live row stands.
 
 LMDB trusts its file and may crash on a damaged one, so the audit never opens the file with it. Checked here:
 1. Both metas: magic, version, page size, page numbers, that their transactions follow each other.
@@ -8,8 +8,8 @@ LMDB trusts its file and may crash on a damaged one, so the audit never opens th
 4. The list of free pages: each in order, none live, and live and free pages together are all pages.
 Values are not checked: they carry no checksum. The audit compares them with the replayed ones.
 
-Unread by LMDB and by this: what lies between a page's offsets and its entries, the padding byte after an odd entry, bytes 8
-and 9 of a page, free pages, the older meta's trees, and whatever follows the last page.
+Unread by LMDB and by this: what lies between a page's offsets and its entries, the padding byte after an odd entry,
+bytes 8 and 9 of a page, free pages, the older meta's trees, and whatever follows the last page.
 """
 
 from collections.abc import Callable, Iterator
@@ -122,7 +122,7 @@ class LmdbWalk:
     # Public
 
     def trees(self, names: tuple[str, ...]) -> dict[str, Tree]:
-        """Return the trees of the given names; report the missing ones and any other. A name's bytes stand before its tree.
+        """Return the trees of the given names; report the missing ones and any other.
 
         One damaged name is taken for the missing one.
         """
@@ -341,7 +341,9 @@ class LmdbWalk:
             page = self._read(number, referrer_at)
             entries = find_entries(page, leaf, order)
             if leaf:
-                _require_place(page, entries.starts, referrer_at, low, high, order, count.previous)
+                here = first_difference(page[:8], number.to_bytes(8, "little"))
+                blamed = referrer_at if here == 8 else base + here  # a page of another number was copied here
+                _require_place(page, entries.starts, blamed, low, high, order, count.previous)
         except PageDamage as damage:
             yield self._gap(damage, count)
             return
@@ -429,7 +431,7 @@ class LmdbWalk:
                 self._report(high.at, "A separator does not part its pages")
 
     def _check_order(self, place: bytes, at: int, count: _Count) -> bool:
-        """Compare a key with the one before; when they are out of order, name the one that the key before those speaks against."""
+        """Compare a key with the one before; of two out of order, name the one that the key before speaks against."""
         in_order = count.previous is None or count.previous < place
         if not in_order:
             before = count.before_previous
@@ -496,7 +498,7 @@ def _child(page: bytes, start: int) -> int:
 
 
 def _beyond(number: int, largest: int) -> int:
-    """Return the first byte of a little-endian number that a number up to `largest` would not use, 0 when there is none."""
+    """Return the first byte of a little-endian number that none up to `largest` would use, 0 when there is none."""
     used = (largest.bit_length() + 7) // 8
     return min((byte for byte in range(used, 8) if number >> 8 * byte & 0xFF), default=0)
 
@@ -519,7 +521,7 @@ def _unlike(key: bytes, names: list[str]) -> int:
 def _require_place(
     page: bytes,
     starts: tuple[int, ...],
-    referrer_at: int,
+    blamed: int,
     low: Bound,
     high: Bound,
     order: Order,
@@ -534,4 +536,4 @@ def _require_place(
         return
     if low.key is not None and keys[-1] < low.key and (previous is None or previous < keys[0]):
         return
-    raise PageDamage(referrer_at, "This leads to a page of another place")
+    raise PageDamage(blamed, "This leads to, or is, a page of another place")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that the state agrees with itself, without the blocks: tiles, buckets, proved rows, summaries, outcomes, head.
 
-Each check passes the rows on, so that a tree is read once. Memory: 8 MiB of bucket roots, 8 MiB of row sums, and 32 bytes
-for each 256 leaves of the log.
+Each check passes the rows on, so that a tree is read once. Memory: 8 MiB of bucket roots, 8 MiB of row sums, and 32
+bytes for each 256 leaves of the log.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ class _BlockLeaf(msgspec.Struct, frozen=True):
 
 
 class StateCheck:
-    """One reading of a state. Feed the trees in the order rows, buckets, bucket_roots, tiles, summaries, outcomes, meta."""
+    """One reading of a state. Feed it rows, buckets, bucket_roots, tiles, summaries, outcomes, meta: in this order."""
 
     def __init__(self, report: Report, *, chain: str, proved_tables: Mapping[int, str]) -> None:
         """Prepare.
@@ -118,6 +118,9 @@ class StateCheck:
             self._has_bucket[bucket] = 1
             if any(self._sums[bucket * DIGEST_BYTES : (bucket + 1) * DIGEST_BYTES]):
                 self._report(row.value_at, "A bucket's pairs are not those of the rows")
+        for bucket in range(BUCKETS):
+            if not self._has_bucket[bucket] and any(self._sums[bucket * DIGEST_BYTES : (bucket + 1) * DIGEST_BYTES]):
+                self._report(0, f"A proved row is in no bucket; it belongs in bucket {bucket}")
 
     def _bucket_roots(self, rows: Rows) -> Rows:
         """Each kept root is the root over its bucket."""
@@ -142,7 +145,7 @@ class StateCheck:
     # Tiles
 
     def _tiles(self, rows: Rows) -> Rows:
-        """Each tile above the lowest level holds the roots of the full tiles below it; the leaves give the log's root."""
+        """Each tile above the lowest level holds the roots of the full tiles below; the leaves give the log's root."""
         level, below, here = 0, bytearray(), bytearray()
         count = width = 0
         frontier = Frontier()

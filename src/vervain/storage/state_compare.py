@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the rows of one LMDB tree with those that replay gives, both in key order, and names the byte that differs."""
+"""Compares the rows of one LMDB tree with those that replay gives, both in key order; names the byte that differs."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -11,10 +11,11 @@ Rules kept:
 4. A directory of another chain or format is refused.
 5. Heights follow each other without a gap: the state is never ahead of what it was given.
 
-LMDB blocks: never call this from an event loop. Source: architecture.md "Durability"; decision 0003.
+LMDB blocks: never call this from an event loop. Source: architecture.md "Durability"; docs/concepts/storage.md.
 """
 
 import errno
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -48,6 +49,7 @@ MAP_BYTES: Final = 2**36  # 64 GiB of address space to begin with
 MAP_BYTES_MAX: Final = 2**44  # 16 TiB
 READERS_MAX: Final = 512
 GROUP_BLOCKS_MAX: Final = 10_000  # blocks committed in one step
+NEARLY_FULL_BYTES: Final = 2**26  # less is left on the disk: a failed write is told as a full disk
 DATA_FILE: Final = "data.mdb"
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -279,6 +281,12 @@ def _roomy(data_file: Path, map_size: int) -> int:
     return map_size
 
 
+def _is_nearly_full(directory: Path) -> bool:
+    """Is the disk the likely reason? LMDB tells a write that was cut short by a full disk as an input/output error."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize < NEARLY_FULL_BYTES
+
+
 def _full(why: str, do: str) -> Full:
     return Full("There is no room left in the state", why=why, do=do)
 
@@ -295,7 +303,8 @@ def _told_plainly(directory: Path) -> Iterator[None]:
     except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError) as error:
         raise Corrupt(directory / DATA_FILE, 0, "It is not a state file that this release wrote") from error
     except lmdb.Error as error:
-        if getattr(error, "code", None) in _NO_ROOM:
+        code = getattr(error, "code", None)
+        if code in _NO_ROOM or (code == errno.EIO and _is_nearly_full(directory)):
             raise _full("The disk or the quota is full", "Free some room and start the node again.") from error
         raise StorageError(
             "The state cannot be used",

@@ -70,7 +70,7 @@ def height_key(height: int) -> bytes:
 
 
 class StateView:
-    """The state as of one commit; unchanged while others commit. Valid inside its `with` block, in one thread at a time."""
+    """The state as of one commit, unchanged while others commit. Valid in its `with` block, in one thread at a time."""
 
     __slots__ = ("_databases", "_deadline", "_get", "_rows", "transaction")
 

@@ -215,6 +215,16 @@ class Index:
         """Close the index."""
         self._environment.close()
 
+    def copy(self, directory: Path) -> None:
+        """Write the newest committed index, without free pages, into an empty directory.
+
+        Raises: StorageError.
+        """
+        try:
+            self._environment.copy(str(directory), compact=True)
+        except lmdb.Error as error:
+            raise StorageError("The vault's index cannot be copied", why=str(error), do="Make room.") from error
+
     @contextmanager
     def view(self) -> Iterator["IndexView"]:
         """Open a snapshot."""

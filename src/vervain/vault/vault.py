@@ -14,6 +14,7 @@ Rules kept:
    and so whatever an older copy of packs, index and slots does not know of, before it serves.
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -463,6 +464,17 @@ class Vault:
             )
         with self._lock:
             return self._backups.make(self._slots, now=now)
+
+    def back_up(self, target: Path) -> None:
+        """Copy packs, index and lists to a new folder, as they are at one moment. No slots: without them it opens nothing.
+
+        Raises: StorageError.
+        """
+        with self._lock:
+            (target / INDEX).mkdir(parents=True, mode=0o700)
+            self._index.copy(target / INDEX)
+            for name in (PACKS, ERASURES, RELEASES):
+                shutil.copytree(self.directory / name, target / name)
 
     def audit(self) -> Iterator[Finding]:
         """Yield every altered part of packs, index, slots and lists; nothing when the vault is clean."""

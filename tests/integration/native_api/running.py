@@ -5,10 +5,10 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx
 import msgspec
@@ -26,6 +26,8 @@ from vervain.sealing.keys import KemKey, SigningKey, read_signing_key
 from vervain.sealing.signing import build_transaction
 from vervain.sealing.trust import read_trust
 from vervain.server import build_app, server_of
+
+T = TypeVar("T")
 
 READY_SECONDS_MAX: Final = 20.0
 
@@ -75,12 +77,26 @@ class Running:
 
     def register_patient(self) -> SigningKey:
         """Register a patient's pseudonym with the member; return its key."""
-        key, kem = SigningKey.generate(), KemKey.generate()
-        terms = {"kind": ActorKind.PATIENT, "key": key.public_key, "kem_key": kem.public_key, "custody": Custody.SELF}
-        proof = key.sign(registration_bytes(chain=self.node.chain, sponsor=self.organisation, **terms))
+        key = SigningKey.generate()
         with self.client() as client:
-            client.submit(Register(proof=proof, **terms))
+            client.submit(registration(self, key, ActorKind.PATIENT, Custody.SELF))
         return key
+
+
+def registration(
+    running: Running, key: SigningKey, kind: ActorKind, custody: Custody | msgspec.UnsetType = msgspec.UNSET
+) -> Register:
+    """Return the message by which the node's member registers an actor."""
+    kem_key = KemKey.generate().public_key
+    signed = registration_bytes(
+        chain=running.node.chain,
+        sponsor=running.organisation,
+        kind=kind,
+        key=key.public_key,
+        kem_key=kem_key,
+        custody=custody,
+    )
+    return Register(kind=kind, key=key.public_key, kem_key=kem_key, proof=key.sign(signed), custody=custody)
 
 
 def found_node(root: Path, *, hosted: tuple[HostedSettings, ...] = ()) -> tuple[Node, SigningKey]:
@@ -167,5 +183,5 @@ class MemoryTransport(httpx.BaseTransport):
         )
         return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
-    def _run(self, awaited):  # type: ignore[no-untyped-def] # whatever is awaited
+    def _run(self, awaited: Coroutine[None, None, T]) -> T:
         return asyncio.run_coroutine_threadsafe(awaited, self._loop).result()

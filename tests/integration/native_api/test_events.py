@@ -171,7 +171,9 @@ async def _long_way_back() -> list[bytes]:
     loop = asyncio.get_running_loop()
     stream = EventStream(hub, read_stored, 0, heartbeat_seconds=60)
     streaming = asyncio.ensure_future(stream({"type": "http"}, reader.receive, reader.send))
-    while b"id: 3023\n" not in b"".join(reader.taken):
+    for _ in range(500):
+        if b"id: 3023\n" in b"".join(reader.taken):
+            break
         await asyncio.sleep(0.01)
     hub.publish(_summary(3_024))
     await asyncio.sleep(0.05)
@@ -193,6 +195,34 @@ def test_long_way_back_has_no_gap_while_the_chain_grows() -> None:
     Then every height comes once, in order.
     """
     assert list(_heights(asyncio.run(_long_way_back()))) == list(range(3_025))
+
+
+async def _announced_late() -> list[bytes]:
+    hub, reader = EventHub(), _Reader()
+    reader.may_take.set()
+    stored = [_summary(0)]
+
+    def read_stored(height: int, count: int) -> list[BlockSummary]:
+        return stored[height : height + count]
+
+    stream = EventStream(hub, read_stored, 0, heartbeat_seconds=60)
+    streaming = asyncio.ensure_future(stream({"type": "http"}, reader.receive, reader.send))
+    await asyncio.sleep(0.1)
+    hub.publish(_summary(0))
+    hub.publish(_summary(1))
+    await asyncio.sleep(0.05)
+    reader.gone.set()
+    await asyncio.wait_for(streaming, 5)
+    return reader.taken
+
+
+def test_block_that_was_read_from_storage_is_not_told_again() -> None:
+    """
+    Given a block that is stored before it is announced, and a reader that got it from storage.
+    When it is announced, and then the next one.
+    Then each is told once.
+    """
+    assert list(_heights(asyncio.run(_announced_late()))) == [0, 1]
 
 
 def test_node_stops_at_once_though_a_stream_is_open(root: Path) -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.native_api.running import Running, in_memory
+from tests.integration.native_api.running import Running, in_memory, registration
 from vervain.gateways.native.problems import OVER_QUOTA
 from vervain.ledger.machine.refusals import MachineReason
 from vervain.ledger.modules.consortium.messages import AdmitMember, Propose, Role
-from vervain.ledger.modules.identity.messages import ActorKind, Register, registration_bytes
+from vervain.ledger.modules.identity.messages import ActorKind
 from vervain.node.config import HostedSettings
 from vervain.node.hosting import HostingQuotas, TokenBucket
 from vervain.sdk.client import Client
 from vervain.sdk.contract import BulkAnswer
-from vervain.sealing.keys import KemKey, SigningKey
+from vervain.sealing.keys import SigningKey
 
 PER_MINUTE = 5
 
@@ -34,15 +34,12 @@ Hosting = tuple[Running, SigningKey, Clock]
 
 def _admit(running: Running, key: SigningKey) -> None:
     """Admit a small member that the node hosts, and register its keys."""
-    kem = KemKey.generate()
     admitted = AdmitMember(
         organisation=key.actor, roles=(Role.PRACTICE,), register_entry="GLN 2", host=running.organisation
     )
-    terms = {"kind": ActorKind.ORGANISATION, "key": key.public_key, "kem_key": kem.public_key}
-    proof = key.sign(registration_bytes(chain=running.node.chain, sponsor=running.organisation, **terms))
     with running.client() as client:
         client.submit(Propose(change=admitted))
-        client.submit(Register(proof=proof, **terms))
+        client.submit(registration(running, key, ActorKind.ORGANISATION))
 
 
 @pytest.fixture

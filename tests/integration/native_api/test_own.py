@@ -9,12 +9,14 @@ from msgspec.structs import replace
 
 from tests.integration.native_api.running import Running
 from vervain.gateways.native.authentication import NONCES_MAX
+from vervain.ledger.modules.consent.messages import GrantConsent, Purpose, consent_id
 from vervain.ledger.modules.identity.messages import RotateKey, RotationReason, rotation_bytes
 from vervain.ledger.modules.records.messages import CommitRecord
 from vervain.ledger.primitives.codec import encode
 from vervain.sdk.authorization import HTTP_REQUEST, Claim, authorization
 from vervain.sealing.checkpoints import to_base64
 from vervain.sealing.keys import KemKey, SigningKey
+from vervain.sealing.read_requests import build_read_request, new_record_set
 
 PATH = "/v1/me/records"
 
@@ -61,6 +63,57 @@ def test_member_sees_the_records_in_its_custody_and_a_patient_its_own(called: Ru
     ]
     assert [(row["subject"], row["leaf_index"]) for row in of_first] == [(to_base64(first.actor), placed[0].leaf_index)]
     assert (consents, accesses) == ({"consents": []}, {"accesses": []})
+
+
+def _read_by_a_grant(called: Running, patient: SigningKey) -> bytes:
+    """Let a patient grant, and a reader ask under the grant; return the grant's id."""
+    reader, now = SigningKey.generate(), int(time.time())
+    grant = GrantConsent(
+        reader_key=reader.public_key,
+        reader_kem_key=KemKey.generate().public_key,
+        reader_commitment=bytes(32),
+        purposes=(Purpose.TREAT,),
+        valid_from=now - 60,
+        valid_until=now + 3_600,
+    )
+    with called.client(patient) as client:
+        consent = consent_id(client.submit(grant).txid, 0)
+    request = build_read_request(
+        chain=called.node.chain,
+        grant=consent,
+        custodian=called.organisation,
+        record_set=new_record_set([1]),
+        purpose=Purpose.TREAT,
+        notice_digest=bytes(32),
+        expires_at=now + 300,
+        reader=reader,
+    )
+    with called.client() as client:
+        client.submit(request)
+    return consent
+
+
+def test_accesses_and_consents_are_told_to_the_one_they_concern(called: Running) -> None:
+    """
+    Given two patients who each granted, and a read under each grant.
+    When patients and member ask who read.
+    Then each patient sees the read under its own grant and its own consent, the member both reads.
+    """
+    patients = [called.register_patient() for _ in range(2)]
+    consents = [_read_by_a_grant(called, patient) for patient in patients]
+    called.node.read_model.catch_up()
+    for patient, consent in zip(patients, consents, strict=True):
+        with called.client(patient) as client:
+            accesses, own_consents = client.own_accesses()["accesses"], client.own_consents()["consents"]
+        assert [(row["consent"], row["grantor"]) for row in accesses] == [
+            (to_base64(consent), to_base64(patient.actor))
+        ]
+        assert [row["consent"] for row in own_consents] == [to_base64(consent)]
+    with called.client() as client:
+        seen = client.own_accesses()["accesses"]
+        older = client.own_accesses(before=seen[0]["access"])["accesses"]
+    assert [row["consent"] for row in seen] == [to_base64(consent) for consent in reversed(consents)]
+    assert older == seen[1:]
 
 
 @pytest.mark.parametrize(
@@ -122,11 +175,19 @@ def test_key_that_was_replaced_is_refused(called: Running) -> None:
     When the old key and the new one ask.
     Then the old one is refused, the new one is answered.
     """
-    old, new, kem = called.register_patient(), SigningKey.generate(), KemKey.generate()
-    terms = {"new_key": new.public_key, "new_kem_key": kem.public_key, "reason": RotationReason.ROUTINE}
-    proof = new.sign(rotation_bytes(chain=called.node.chain, actor=old.actor, **terms))
+    old, new, kem_key = called.register_patient(), SigningKey.generate(), KemKey.generate().public_key
+    signed = rotation_bytes(
+        chain=called.node.chain,
+        actor=old.actor,
+        new_key=new.public_key,
+        new_kem_key=kem_key,
+        reason=RotationReason.ROUTINE,
+    )
+    rotation = RotateKey(
+        new_key=new.public_key, new_kem_key=kem_key, proof=new.sign(signed), reason=RotationReason.ROUTINE
+    )
     with called.client(old) as client:
-        client.submit(RotateKey(proof=proof, **terms))
+        client.submit(rotation)
     now = int(time.time())
     statuses = [
         _status(called, authorization(chain=called.node.chain, actor=old.actor, key=key, path=PATH, now=now))

@@ -462,7 +462,7 @@ def ask_without_the_readers_signature(g: Generator) -> Draft | None:
     return g.signer(member, replace(request, record_set=g.digest()))
 
 
-@AIMS.at(Reason.ALREADY_REQUESTED)
+@AIMS.at(Reason.ALREADY_REQUESTED, 2)
 def ask_twice(g: Generator) -> Draft | None:
     """Bring a request that may be on the ledger."""
     request, member = g.pick(g.known.requests, lambda each: each.expires_at >= g.now), g.member()
@@ -493,7 +493,7 @@ def read_outside_the_period(g: Generator) -> Draft | None:
     return _asked(g, g.pick(g.known.grants, fits))
 
 
-@AIMS.at(Reason.PURPOSE_NOT_GRANTED)
+@AIMS.at(Reason.PURPOSE_NOT_GRANTED, 1.5)
 def read_for_another_purpose(g: Generator) -> Draft | None:
     """Read for a purpose that the grant does not name."""
     grant = _permitted(g)
@@ -517,7 +517,7 @@ def read_without_naming_categories(g: Generator) -> Draft | None:
     return _asked(g, _permitted(g, lambda terms: bool(terms.categories)), categories=())
 
 
-@AIMS.at(Reason.DENIED)
+@AIMS.at(Reason.DENIED, 2)
 def read_against_a_denial(g: Generator) -> Draft | None:
     """Read by a grant of a patient who has denied."""
 

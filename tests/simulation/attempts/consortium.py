@@ -99,7 +99,7 @@ def admit(g: Generator) -> Draft | None:
     return _propose(g, _admission(g, gone or g.keyring.fresh().id))
 
 
-@AIMS.at(APPLIED, 0.7)
+@AIMS.at(APPLIED, 1.5)
 def suspend(g: Generator) -> Draft | None:
     """Propose to suspend a member that does not validate."""
     member = _member(g)
@@ -145,7 +145,7 @@ def set_parameter(g: Generator) -> Draft | None:
     return _propose(g, SetParameter(name=name, value=value))
 
 
-@AIMS.at(APPLIED, 0.7)
+@AIMS.at(APPLIED, 1.5)
 def put_rule_table(g: Generator) -> Draft | None:
     """Propose a rule table's next version."""
     name = g.chance.choice(("retest", "prices", "clocks"))
@@ -157,7 +157,7 @@ def put_rule_table(g: Generator) -> Draft | None:
 @AIMS.at(APPLIED, 12)
 def vote(g: Generator) -> Draft | None:
     """Vote on an open proposal, mostly yes."""
-    proposal = g.open_proposal(lambda each: g.row(PROPOSALS, each).expires_at >= g.now)
+    proposal = g.open_proposal(lambda each: _is_votable(g, each))
     if proposal is None:
         return None
     voters = [key for key, _ in VALIDATORS.rows(g.store) if not BALLOTS.has(g.store, (proposal, key))]
@@ -165,11 +165,11 @@ def vote(g: Generator) -> Draft | None:
     return None if voter is None else g.signer(voter, Vote(proposal=proposal, approve=g.chance.random() < 0.85))
 
 
-@AIMS.at(APPLIED, 4)
+@AIMS.at(APPLIED, 7)
 def count_votes(g: Generator) -> Draft | None:
     """Count a proposal that the votes decide by now, or change a voter's power so that they will."""
     validator = g.validator()
-    decided = g.open_proposal(lambda each: verdict(g.store, each) is not ProposalStatus.OPEN)
+    decided = g.open_proposal(lambda each: _is_votable(g, each) and verdict(g.store, each) is not ProposalStatus.OPEN)
     if validator is not None and decided is not None:
         return g.signer(validator, CountVotes(proposal=decided))
     undecided = g.open_proposal(lambda each: not _changes_power(g, each))
@@ -178,14 +178,18 @@ def count_votes(g: Generator) -> Draft | None:
     return _propose(g, _set_validator(g, validator, power=40))
 
 
+def _is_votable(g: Generator, proposal: bytes) -> bool:
+    return g.row(PROPOSALS, proposal).expires_at >= g.now
+
+
 def _changes_power(g: Generator, proposal: bytes) -> bool:
     return isinstance(g.row(PROPOSALS, proposal).change, SetValidator)
 
 
-@AIMS.at(APPLIED, 0.3)
+@AIMS.at(APPLIED, 2)
 def leave(g: Generator) -> Draft | None:
     """Leave, as a member that does not validate."""
-    member = _member(g)
+    member = g.pick(g.known.organisations[CORE_MEMBERS:], lambda each: g.is_member(each) and not g.is_validator(each))
     return None if member is None else g.signer(member, Leave())
 
 
@@ -231,7 +235,7 @@ def suspend_nobody(g: Generator) -> Draft | None:
     return _propose(g, change)
 
 
-@AIMS.at(Reason.MEMBER_NOT_ACTIVE)
+@AIMS.at(Reason.MEMBER_NOT_ACTIVE, 2)
 def change_a_member_that_is_not_active(g: Generator) -> Draft | None:
     """Suspend, move or empower a member that left or is suspended."""
     member = _member(g, g.chance.choice((MemberStatus.LEFT, MemberStatus.SUSPENDED)))
@@ -324,7 +328,7 @@ def set_validator_with_a_used_key(g: Generator) -> Draft | None:
     return _propose(g, SetValidator(organisation=member, power=1, engine_key=fresh, cosigning_key=used))
 
 
-@AIMS.at(Reason.TOO_MANY_VALIDATORS)
+@AIMS.at(Reason.TOO_MANY_VALIDATORS, 2)
 def set_one_validator_too_many(g: Generator) -> Draft | None:
     """Make another member a validator when there are many, or there might be."""
     member = g.pick(g.known.members, lambda each: _is_host(g.row(MEMBERS, each)) and not g.is_validator(each))
@@ -364,7 +368,7 @@ def put_a_rule_table_out_of_turn(g: Generator) -> Draft | None:
     return _propose(g, PutRuleTable(name="retest", version=g.chance.choice((1, 50)), rows=(("a",),)))
 
 
-@AIMS.at(Reason.TOO_MANY_RULE_TABLES)
+@AIMS.at(Reason.TOO_MANY_RULE_TABLES, 2)
 def put_one_rule_table_too_many(g: Generator) -> Draft | None:
     """Put a rule table under a new name."""
     return _propose(g, PutRuleTable(name=f"table-{g.chance.randrange(10**6)}", version=1, rows=(("a",),)))
@@ -423,7 +427,7 @@ def propose_once_too_often(g: Generator) -> Draft | None:
 @AIMS.at(Reason.NOTHING_DECIDED)
 def count_undecided_votes(g: Generator) -> Draft | None:
     """Count a proposal that the votes do not decide."""
-    undecided = g.open_proposal(lambda each: g.row(PROPOSALS, each).expires_at >= g.now)
+    undecided = g.open_proposal(lambda each: _is_votable(g, each))
     validator = g.validator()
     return None if undecided is None or validator is None else g.signer(validator, CountVotes(proposal=undecided))
 

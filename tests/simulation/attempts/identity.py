@@ -106,7 +106,7 @@ def register_patient(g: Generator) -> Draft | None:
     return g.signer(g.acting_for(sponsor), registration(g, sponsor, g.keyring.fresh(), ActorKind.PATIENT, custody))
 
 
-@AIMS.at(APPLIED, 3)
+@AIMS.at(APPLIED, 4)
 def register_organisation(g: Generator) -> Draft | None:
     """Register the keys of an admitted organisation."""
     new = g.pick(g.known.members, lambda each: each not in g.known.organisations and g.is_member(each))

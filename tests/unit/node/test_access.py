@@ -13,7 +13,11 @@ from vervain.vault.accesses import AccessEntry
 def access(number: int) -> AccessEntry:
     """Return the access of a number."""
     return AccessEntry(
-        at=1_800_000_000 + number, accessor=b"a" * 32, commitment=bytes([number]) * 32, subject=b"s" * 32, purpose="TREAT"
+        at=1_800_000_000 + number,
+        accessor=b"a" * 32,
+        commitment=bytes([number]) * 32,
+        subject=b"s" * 32,
+        purpose="TREAT",
     )
 
 

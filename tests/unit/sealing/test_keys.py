@@ -87,7 +87,12 @@ def test_key_file_refused_through_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"vervain-key/v1 ed25519\n", b"vervain-key/v1 ed25519 AAAA\n", b"vervain-key/v1 x25519 " + b"A" * 43 + b"=\n"],
+    [
+        b"",
+        b"vervain-key/v1 ed25519\n",
+        b"vervain-key/v1 ed25519 AAAA\n",
+        b"vervain-key/v1 x25519 " + b"A" * 43 + b"=\n",
+    ],
 )
 def test_key_file_refused_when_it_holds_no_such_key(tmp_path: Path, content: bytes) -> None:
     """Given a file that is no Ed25519 key file. When it is read as one. Then it is refused without its content."""

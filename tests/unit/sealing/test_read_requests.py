@@ -82,7 +82,9 @@ def test_request_refused_on_another_chain_or_by_another_key() -> None:
         verify(request(), reader=SigningKey(b"x" * 32).public_key)
 
 
-@pytest.mark.parametrize(("now", "holds"), [(NOW - 301, False), (NOW - 300, True), (NOW + 600, True), (NOW + 601, False)])
+@pytest.mark.parametrize(
+    ("now", "holds"), [(NOW - 301, False), (NOW - 300, True), (NOW + 600, True), (NOW + 601, False)]
+)
 def test_request_holds_only_within_its_time(now: int, holds: bool) -> None:
     """Given a request that expires in 600 s. When checked earlier than 900 s before, or after its end. Then refused."""
     if holds:

@@ -40,19 +40,23 @@ def test_claim_refused_when_anything_in_it_is_another(field: str) -> None:
 
 
 def test_claim_refused_for_another_grantor_chain_or_organisation() -> None:
-    """Given a claim for one patient on one chain. When shown to another, elsewhere, or signed by another. Then refused."""
+    """Given a claim for one patient on one chain. When shown to another, elsewhere, or signed by another.
+
+    Then refused.
+    """
     with pytest.raises(SealBroken):
         verify_claim(claim(), organisation_key=CLINIC.public_key, grantor=b"o" * 32, chain=CHAIN)
     with pytest.raises(SealBroken):
         verify_claim(claim(), organisation_key=CLINIC.public_key, grantor=GRANTOR, chain="test-" + "1" * 32)
     with pytest.raises(SealBroken):
-        verify_claim(
-            claim(SigningKey(b"x" * 32)), organisation_key=CLINIC.public_key, grantor=GRANTOR, chain=CHAIN
-        )
+        verify_claim(claim(SigningKey(b"x" * 32)), organisation_key=CLINIC.public_key, grantor=GRANTOR, chain=CHAIN)
 
 
 def test_two_grants_to_one_reader_cannot_be_joined() -> None:
-    """Given one claim. When committed to twice. Then the commitments differ, and neither opens with the other's opening."""
+    """Given one claim. When committed to twice.
+
+    Then the commitments differ, and neither opens with the other's opening.
+    """
     (one, first), (two, second) = commit_reader(claim()), commit_reader(claim())
     assert one != two
     for commitment, opening in ((one, second), (two, first)):

@@ -87,7 +87,9 @@ def test_every_altered_byte_breaks_the_wrap() -> None:
             unwrap(attacked, KEM, CONTEXT)
 
 
-@pytest.mark.parametrize("key", [b"", b"k" * 31, bytes(32), b"\1" + bytes(31)], ids=lambda key: f"{len(key)} {key[:1]!r}")
+@pytest.mark.parametrize(
+    "key", [b"", b"k" * 31, bytes(32), b"\1" + bytes(31)], ids=lambda key: f"{len(key)} {key[:1]!r}"
+)
 def test_seal_refused_to_a_key_that_is_none(key: bytes) -> None:
     """Given a key of wrong length or small order. When sealed to. Then refused."""
     with pytest.raises(SealingError):

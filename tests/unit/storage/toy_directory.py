@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A data directory of the toy ledger: block log and state as a node leaves them, and the replay that an audit is given."""
+"""A data directory of the toy ledger: block log and state as a node leaves them, and the replay that an audit needs."""
 
 import random
 from collections.abc import Iterable, Iterator

@@ -26,7 +26,9 @@ class Kept:
             (root / name).mkdir(parents=True, exist_ok=True)
         self.holder = SoftwareKeyHolder(root / "keys")
         self.backups = SlotBackups(
-            root / "backups", SoftwareKeyHolder(root / "backup-keys", name="backup"), retention_seconds=RETENTION_SECONDS
+            root / "backups",
+            SoftwareKeyHolder(root / "backup-keys", name="backup"),
+            retention_seconds=RETENTION_SECONDS,
         )
         self.accesses = AccessLog(root / "accesses")
 

@@ -36,7 +36,10 @@ def test_entries_are_read_as_appended_and_numbered(tmp_path: Path) -> None:
 
 
 def test_list_crosses_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given segments of 1 kB. When 40 entries are appended and read after opening again. Then all are there, in order."""
+    """Given segments of 1 kB. When 40 entries are appended and read after opening again.
+
+    Then all are there, in order.
+    """
     monkeypatch.setattr(chained_log, "SEGMENT_BYTES_MAX", 1_024)
     log = ChainedLog(tmp_path, tag="releases")
     for number in range(40):

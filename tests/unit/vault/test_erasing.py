@@ -30,7 +30,13 @@ def secrets_of(vault: Vault, documents: list[StoredDocument]) -> list[bytes]:
             assert isinstance(sealed, SealedRow)
             slot = vault._slots.require(sealed.slot, sealed.generation)
             row = open_row(sealed, vault._cipher(slot))
-            found += [slot.key, row.dek, row.salt, each.resource_id.encode(), b"plaintext-" + each.resource_id[3:].encode()]
+            found += [
+                slot.key,
+                row.dek,
+                row.salt,
+                each.resource_id.encode(),
+                b"plaintext-" + each.resource_id[3:].encode(),
+            ]
     return found
 
 
@@ -156,7 +162,10 @@ def test_restored_backup_replays_erasures_before_it_serves(tmp_path: Path) -> No
 
 
 def test_restored_copy_without_replay_would_show_the_erased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given the restore above with the replay taken out. When read. Then the erased document opens: the rule is needed."""
+    """Given the restore above with the replay taken out. When read.
+
+    Then the erased document opens: the rule is needed.
+    """
     kept = Kept(tmp_path)
     with kept.open() as vault:
         (gone,) = vault.put([document(1)])
@@ -173,7 +182,10 @@ def test_restored_copy_without_replay_would_show_the_erased(tmp_path: Path, monk
 
 
 def test_vault_refused_with_an_erasures_list_older_than_itself(tmp_path: Path) -> None:
-    """Given a vault whose erasures list was replaced by an empty one. When opened. Then refused: it must never serve."""
+    """Given a vault whose erasures list was replaced by an empty one. When opened.
+
+    Then refused: it must never serve.
+    """
     kept = Kept(tmp_path)
     with kept.open() as vault:
         vault.put([document(1)])
@@ -197,7 +209,10 @@ STEPS: dict[str, str] = {
 def test_erasure_is_finished_after_a_crash_at_any_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, whole: bool
 ) -> None:
-    """Given a crash at one step of an erasure. When the vault opens again. Then the erasure is complete, the rest opens."""
+    """Given a crash at one step of an erasure. When the vault opens again.
+
+    Then the erasure is complete, the rest opens.
+    """
 
     class Stop(BaseException):
         pass
@@ -231,7 +246,10 @@ def test_erasure_is_finished_after_a_crash_at_any_step(
 
 
 def test_certificate_says_what_was_destroyed(tmp_path: Path) -> None:
-    """Given a relationship of which a key had been released. When erased. Then the signed certificate tells all of it."""
+    """Given a relationship of which a key had been released. When erased.
+
+    Then the signed certificate tells all of it.
+    """
     kept = Kept(tmp_path)
     reader = KemKey.generate().public_key
     with kept.open() as vault:
@@ -269,7 +287,10 @@ def test_certificate_says_what_was_destroyed(tmp_path: Path) -> None:
 
 
 def test_forged_certificate_is_refused(tmp_path: Path) -> None:
-    """Given a certificate. When it claims hardware, another custodian's key signs it, or another key is named. Then refused."""
+    """Given a certificate. When it claims hardware, another custodian's key signs it, or another key is named.
+
+    Then refused.
+    """
     with Kept(tmp_path).open() as vault:
         vault.put([document(1)])
         (signed,) = vault.erase_subject(SHE, key=CUSTODIAN, now=NOW)

@@ -33,7 +33,10 @@ def test_ciphertexts_are_read_as_appended(tmp_path: Path) -> None:
 
 
 def test_long_ciphertext_is_kept_in_parts_and_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given parts of 100 bytes and packs of 500. When 5 kB are kept and read. Then they are the same, over many packs."""
+    """Given parts of 100 bytes and packs of 500. When 5 kB are kept and read.
+
+    Then they are the same, over many packs.
+    """
     monkeypatch.setattr(packs_module, "PART_BYTES_MAX", 100)
     monkeypatch.setattr(packs_module, "PACK_BYTES_MAX", 500)
     packs = Packs(tmp_path, PackEnd())
@@ -63,7 +66,7 @@ def test_packs_refused_when_they_end_before_the_index(tmp_path: Path) -> None:
     packs.close()
     path = tmp_path / "00000001.pack"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(Corrupt, match="ends too soon|damaged"):
+    with pytest.raises(Corrupt, match="is damaged"):
         Packs(tmp_path, packs.end)
     path.unlink()
     with pytest.raises(Corrupt):

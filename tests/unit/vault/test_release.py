@@ -90,9 +90,7 @@ class Clinic:
             index_bytes_max=64 * 2**20,
         )
         self.own_clock = float(FOUNDED_AT)
-        self.desk = ReleaseDesk(
-            self.vault, view=self.view, clock=lambda: self.own_clock, categories=Assignment(secret)
-        )
+        self.desk = ReleaseDesk(self.vault, view=self.view, clock=lambda: self.own_clock, categories=Assignment(secret))
         self.records = [self._commit(f"note-{number}", self.patient) for number in (1, 2, 3)]
 
     @contextmanager
@@ -101,9 +99,7 @@ class Clinic:
         yield Snapshot(self.ward)
 
     def _commit(self, name: str, subject: bytes) -> int:
-        note = NewDocument(
-            subject=subject, resource_type="Note", resource_id=name, version="1", stored=name.encode()
-        )
+        note = NewDocument(subject=subject, resource_type="Note", resource_id=name, version="1", stored=name.encode())
         (kept,) = self.vault.put([note])
         (event,) = self.ward.run(NORTH, CommitRecord(subject=subject, commitment=kept.commitment))
         assert isinstance(event, RecordCommitted)
@@ -182,7 +178,10 @@ def clinic(tmp_path: Path) -> Iterator[Clinic]:
 
 
 def test_reader_gets_the_keys_that_it_may_have(clinic: Clinic) -> None:
-    """Given a grant and a final request. When released. Then the reader opens every note, and the release is written down."""
+    """Given a grant and a final request. When released.
+
+    Then the reader opens every note, and the release is written down.
+    """
     consent = clinic.grant()
     asked = clinic.ask(consent)
     release = clinic.desk.release(asked)
@@ -268,7 +267,10 @@ def test_own_clock_ends_a_grant_that_a_stale_chain_would_honour(clinic: Clinic) 
 
 
 def test_expired_request_is_refused_by_the_own_clock(clinic: Clinic) -> None:
-    """Given a request that expired by the own clock. When asked. Then refused, although it is final and the grant holds."""
+    """Given a request that expired by the own clock. When asked.
+
+    Then refused, although it is final and the grant holds.
+    """
     asked = clinic.ask(clinic.grant())
     clinic.own_clock = FOUNDED_AT + 601.0
     with pytest.raises(SealBroken):
@@ -276,7 +278,10 @@ def test_expired_request_is_refused_by_the_own_clock(clinic: Clinic) -> None:
 
 
 def test_another_subjects_record_is_never_released(clinic: Clinic) -> None:
-    """Given a grant by the patient. When the reader names a record of somebody else beside hers. Then it is left out."""
+    """Given a grant by the patient. When the reader names a record of somebody else beside hers.
+
+    Then it is left out.
+    """
     own = clinic.commit_own()
     consent = clinic.grant()
     release = clinic.desk.release(clinic.ask(consent, clinic.records[0], own))
@@ -286,7 +291,10 @@ def test_another_subjects_record_is_never_released(clinic: Clinic) -> None:
 
 
 def test_unknown_erased_and_mislaid_records_answer_alike(clinic: Clinic) -> None:
-    """Given a record that does not exist, an erased one, and one of the wrong patient. When asked for. Then one answer."""
+    """Given a record that does not exist, an erased one, and one of the wrong patient. When asked for.
+
+    Then one answer.
+    """
     consent, words = clinic.grant(), set()
     clinic.ward.run(NORTH, MarkWrongPatient(record=clinic.records[0]))
     clinic.vault.erase_documents(
@@ -307,7 +315,10 @@ def test_custodian_narrows_by_its_own_categories(clinic: Clinic) -> None:
 
 
 def test_denied_category_is_left_out_though_the_grant_covers_all(clinic: Clinic) -> None:
-    """Given a grant for everything, a final access, then a denial of HIV. When released. Then the HIV note is left out."""
+    """Given a grant for everything, a final access, then a denial of HIV. When released.
+
+    Then the HIV note is left out.
+    """
     consent = clinic.grant()
     asked = clinic.ask(consent, clinic.records[1], clinic.records[2])
     denial = DenyAccess(
@@ -345,7 +356,10 @@ def test_nothing_is_handed_out_when_the_release_cannot_be_written(
 
 
 def test_patients_own_wraps_are_written_down_and_open(clinic: Clinic) -> None:
-    """Given the patient's key of an epoch. When the desk hands over her notes. Then she opens them, and it is listed."""
+    """Given the patient's key of an epoch. When the desk hands over her notes.
+
+    Then she opens them, and it is listed.
+    """
     patient = KemKey(b"p" * 32)
     documents = clinic.vault.of_subject(clinic.patient)
     wraps = clinic.desk.hand_to_patient(documents, recipient=patient.public_key, epoch=4)

@@ -85,7 +85,10 @@ def test_erased_slot_is_gone_and_the_others_stay(desk: Desk) -> None:
 
 
 def test_number_of_the_last_erased_slot_is_not_used_again(desk: Desk) -> None:
-    """Given that the newest slot is erased. When the file is opened again and a slot is added. Then it has a new number."""
+    """Given that the newest slot is erased. When the file is opened again and a slot is added.
+
+    Then it has a new number.
+    """
     slots = desk.open(is_new=True)
     (only,) = slots.add([subject(1)])
     slots.erase({only.number}, erasures_applied=1)
@@ -93,7 +96,10 @@ def test_number_of_the_last_erased_slot_is_not_used_again(desk: Desk) -> None:
 
 
 def test_old_file_is_overwritten_and_its_key_destroyed(desk: Desk) -> None:
-    """Given the old file and its key, held open. When a slot is erased. Then both are zeros, and a copy does not open."""
+    """Given the old file and its key, held open. When a slot is erased.
+
+    Then both are zeros, and a copy does not open.
+    """
     slots = desk.open(is_new=True)
     (slot,) = slots.add([subject(1)])
     copy = desk.path.read_bytes()
@@ -126,10 +132,11 @@ STEPS: tuple[str, ...] = ("os.link", "write_slot_file", "before replace", "overw
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_erasing_is_finished_after_a_crash_at_any_step(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    """Given a crash at one step of an erasure. When opened again and erased again. Then slot, old file and key are gone."""
+def test_erasing_is_finished_after_a_crash_at_any_step(desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Given a crash at one step of an erasure. When opened again and erased again.
+
+    Then slot, old file and key are gone.
+    """
 
     class Stop(BaseException):
         pass
@@ -160,7 +167,10 @@ def test_erasing_is_finished_after_a_crash_at_any_step(
 
 
 def test_torn_append_is_cut_and_nothing_else_is(desk: Desk) -> None:
-    """Given an append torn by a crash. When opened. Then it is cut; the acknowledged slots are there, and more fit in."""
+    """Given an append torn by a crash. When opened.
+
+    Then it is cut; the acknowledged slots are there, and more fit in.
+    """
     slots = desk.open(is_new=True)
     (kept,) = slots.add([subject(1)])
     acknowledged = desk.path.read_bytes()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vault: what was put is found and opened by its names, and by nobody without the access being written down."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,7 +67,10 @@ def test_record_numbers_may_come_later(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch", [[document(1)], [document(2), document(2)], [document(3), document(1)]], ids=len)
 def test_a_version_is_never_kept_twice(tmp_path: Path, batch: Sequence[vault_module.NewDocument]) -> None:
-    """Given version 1 of a document. When kept again, or a batch names one twice. Then refused, and nothing is added."""
+    """Given version 1 of a document. When kept again, or a batch names one twice.
+
+    Then refused, and nothing is added.
+    """
     with Kept(tmp_path).open() as vault:
         (one,) = vault.put([document(1)])
         with pytest.raises(AlreadyStored):
@@ -127,7 +130,9 @@ def test_nothing_is_read_when_the_access_cannot_be_written(tmp_path: Path) -> No
     with kept.open() as vault:
         (one,) = vault.put([document(1)])
     with (
-        Vault(tmp_path / "vault", custodian=CUSTODIAN.actor, chain=CHAIN, holder=kept.holder, accesses=FullDisk()) as full,
+        Vault(
+            tmp_path / "vault", custodian=CUSTODIAN.actor, chain=CHAIN, holder=kept.holder, accesses=FullDisk()
+        ) as full,
         pytest.raises(StorageError, match="no room"),
     ):
         read(full, one)
@@ -153,6 +158,7 @@ def test_nothing_counts_when_the_index_cannot_take_a_batch(tmp_path: Path, monke
     kept = Kept(tmp_path)
     with kept.open() as vault:
         (one,) = vault.put([document(1)])
+        size = (tmp_path / "vault" / "packs" / "00000001.pack").stat().st_size
 
         def fail(*arguments: object) -> None:
             raise StorageError("planted")
@@ -161,13 +167,17 @@ def test_nothing_counts_when_the_index_cannot_take_a_batch(tmp_path: Path, monke
             patch.setattr("vervain.vault.index.IndexChange.set_head", fail)
             with pytest.raises(StorageError, match="planted"):
                 vault.put([document(2)])
+        assert sum(path.stat().st_size for path in (tmp_path / "vault" / "packs").iterdir()) == size
         (three,) = vault.put([document(3)])
         assert vault.of_subject(SHE) == (one, three) and list(vault.audit()) == []
         assert read(vault, three) == document(3).stored
 
 
 def test_nothing_guessable_stands_in_clear(tmp_path: Path) -> None:
-    """Given kept documents. When every file of the vault is scanned. Then no name, subject, text, salt or key is in it."""
+    """Given kept documents. When every file of the vault is scanned.
+
+    Then no name, subject, text, salt or key is in it.
+    """
     kept = Kept(tmp_path)
     with kept.open() as vault:
         vault.put([document(number, record=number) for number in range(1, 50)])
@@ -190,7 +200,11 @@ def test_errors_name_no_document(tmp_path: Path) -> None:
     with Kept(tmp_path).open() as vault:
         (one,) = vault.put([document(1)])
         vault.erase_documents([one.document], key=CUSTODIAN, now=NOW)
-        for ask in (lambda: vault.find("Observation", "id-9"), lambda: vault.describe(one.document)):
+        asks: tuple[Callable[[], object], ...] = (
+            lambda: vault.find("Observation", "id-9"),
+            lambda: vault.describe(one.document),
+        )
+        for ask in asks:
             with pytest.raises(VaultError) as refused:
                 ask()
             assert "id-" not in str(refused.value) and "Observation" not in str(refused.value)

@@ -182,7 +182,9 @@ class SoloEngine:
 
     @contextmanager
     def settled(self) -> Iterator[CommittedState]:
-        """Open a snapshot between two blocks, so that what the application derives in memory belongs to it. Be brief."""
+        """Open a snapshot between two blocks, so that what the application derives in memory belongs to it. Be
+        brief.
+        """
         with self._between_blocks, self._state.view() as state:
             yield state
 

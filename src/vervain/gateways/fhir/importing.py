@@ -140,9 +140,7 @@ class Importer:
 
     # Read
 
-    def _take(
-        self, resource: ImportedResource, waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]]
-    ) -> bool:
+    def _take(self, resource: ImportedResource, waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]]) -> bool:
         """Queue a resource for its custodian's vault; False when these bytes are kept or queued already."""
         organisation = self._custodian or self._member(resource.custodian)
         desk = self._node.desk(organisation)
@@ -230,7 +228,9 @@ class Importer:
         return self._folder / "wallets" / f"{token}.wallet"
 
     def _keep_wallets(self) -> None:
-        """Write wallets before the documents that name their pseudonyms: a pseudonym without its wallet helps nobody."""
+        """Write wallets before the documents that name their pseudonyms: a pseudonym without its wallet helps
+        nobody.
+        """
         for subject in sorted(self._unsaved):
             self._wallets[subject].save(self._wallet_path(subject))
         self._unsaved.clear()

@@ -81,6 +81,10 @@ def path_bytes(request: Request, name: str) -> bytes:
 
 
 def natural(given: str, name: str) -> int:
+    """Return the whole number that a text says.
+
+    Raises: RequestProblem.
+    """
     if _NATURAL.fullmatch(given) is None:
         raise RequestProblem(MALFORMED, f"`{name}` must be a whole number", do="Write it in digits, below 10^16.")
     return int(given)

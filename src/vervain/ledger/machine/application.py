@@ -219,9 +219,9 @@ class Application:
         for index, encoded in enumerate(block.transactions):
             try:
                 transaction = self._decoded(encoded)
-                organisation = signers.pop(transaction.txid, None) or self._admitted(
-                    transaction, block.time, before, window
-                )
+                organisation = signers.pop(transaction.txid, None)
+                if organisation is None or window.is_full(organisation):  # another proposal may have been prepared
+                    organisation = self._admitted(transaction, block.time, before, window)
             except Refusal as refusal:
                 outcomes.append(Outcome(code=int(refusal.reason)))
                 encoded_outcomes.append(encode_outcome(outcomes[-1]))

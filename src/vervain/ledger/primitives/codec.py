@@ -98,7 +98,7 @@ class Decoder:
         if _encoder.encode(value) != encoded:
             raise NotCanonical(
                 "The message is not in its canonical encoding",
-                why="Decoding and encoding it again gives other bytes (key order, spaces, escapes, a written-out default)",
+                why="Encoding it again gives other bytes (key order, spaces, escapes, a written-out default)",
                 do="Encode it as RFC 8785 JSON with sorted keys and without defaults.",
             )
         return value

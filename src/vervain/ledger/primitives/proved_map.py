@@ -197,7 +197,7 @@ def _verified_bucket_root(place: bytes, value: bytes | None, proof: MapProof) ->
     }
     if len(roots) != 1:
         raise ProofError("The state proof contradicts itself", do="Ask for a new proof.")
-    return roots.pop()
+    return min(roots)
 
 
 def _require_neighbours(place: bytes, places: Sequence[bytes], proof: MapProof) -> None:

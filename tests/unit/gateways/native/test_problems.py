@@ -31,7 +31,7 @@ from vervain.sdk.contract import PROBLEM, Problem
 from vervain.storage.errors import Full, StorageError
 from vervain.vault.errors import KeyErased, NotReleased, NotStored, Tampered
 
-STATUSES = {
+STATUSES: dict[type[VervainError], int] = {
     refusals.Malformed: 400,
     refusals.Unauthenticated: 401,
     refusals.Forbidden: 403,

@@ -44,7 +44,7 @@ from vervain.ledger.machine.transaction import Transaction, entry_leaf, entry_pa
 from vervain.ledger.modules.consortium.messages import Propose, SetParameter
 from vervain.ledger.modules.consortium.queries import validators
 from vervain.ledger.modules.consortium.state import MEMBERS
-from vervain.ledger.primitives.codec import NotCanonical, decode, encode
+from vervain.ledger.primitives.codec import Decoder, NotCanonical, decode, encode
 from vervain.ledger.primitives.errors import InvariantBroken, ProofError
 from vervain.ledger.primitives.hashing import CONFIG, leaf_hash
 from vervain.ledger.primitives.merkle_log import TiledTree, verify_inclusion
@@ -586,11 +586,14 @@ def test_memo_is_bounded_however_often_one_is_remembered(chain: Chain, monkeypat
     others = taken(chain, *map(chain.sign, "abcde"))
     for other in others:
         chain.application.remember(other)
-    decoded = []
-    decode_for_real = machine.Transaction
-    monkeypatch.setattr(
-        machine, "Transaction", lambda encoded, decoder: decoded.append(encoded) or decode_for_real(encoded, decoder)
-    )
+    decoded: list[bytes] = []
+
+    class Counted(Transaction):
+        def __init__(self, encoded: bytes, decoder: Decoder) -> None:
+            decoded.append(encoded)
+            super().__init__(encoded, decoder)
+
+    monkeypatch.setattr(machine, "Transaction", Counted)
     assert chain.codes(*(each.encoded for each in others[2:]), repeated.encoded) == [0] * 4
     assert decoded == [repeated.encoded]
 

@@ -27,6 +27,7 @@ from vervain.ledger.primitives.hashing import ACCESS, CONSENT, READ, sha256
 CATEGORIES_MAX: Final = 32  # category commitments of one grant or request; DS4P has about twenty sensitivities
 WORK_SIGNATURE: Final = 40  # work units of one Ed25519 check inside a rule
 WORK_KEY_CHECK: Final = 30  # work units of one subgroup check of a public key
+WORK_PROVED_ROW: Final = 16  # work units of one proved row: its bucket is read, hashed again and written
 
 
 class Purpose(StrEnum):
@@ -155,7 +156,7 @@ class GrantConsent(Message, frozen=True, kw_only=True, tag="consent.grant"):
         previous: The grant that this one replaces.
     """
 
-    WORK: ClassVar[int] = 14 + WORK_KEY_CHECK
+    WORK: ClassVar[int] = 10 + WORK_KEY_CHECK + 2 * WORK_PROVED_ROW
 
     reader_key: Bytes32
     reader_kem_key: Bytes32
@@ -180,7 +181,7 @@ class DenyAccess(Message, frozen=True, kw_only=True, tag="consent.deny"):
         previous: The denial that this one replaces.
     """
 
-    WORK: ClassVar[int] = 14
+    WORK: ClassVar[int] = 14 + 2 * WORK_PROVED_ROW
 
     valid_from: UtcSeconds
     valid_until: UtcSeconds
@@ -197,7 +198,7 @@ class WithdrawConsent(Message, frozen=True, kw_only=True, tag="consent.withdraw"
         consent: Its 32-byte id.
     """
 
-    WORK: ClassVar[int] = 8
+    WORK: ClassVar[int] = 8 + WORK_PROVED_ROW
 
     consent: Bytes32
 
@@ -275,7 +276,7 @@ class AnchorAccesses(Message, frozen=True, kw_only=True, tag="consent.anchor_acc
         first, last: Numbers of the first and last one in the custodian's audit, counted from 1.
     """
 
-    WORK: ClassVar[int] = 6
+    WORK: ClassVar[int] = 6 + WORK_PROVED_ROW
 
     root: Bytes32
     count: Positive

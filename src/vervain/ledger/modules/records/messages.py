@@ -113,7 +113,7 @@ class CommitRecord(Message, frozen=True, kw_only=True, tag="records.commit"):
         links: Sorted.
     """
 
-    WORK: ClassVar[int] = 5
+    WORK: ClassVar[int] = 6
 
     subject: Bytes32
     commitment: Bytes32
@@ -133,7 +133,7 @@ class SupersedeRecord(Message, frozen=True, kw_only=True, tag="records.supersede
         commitment, author, links: Of the new version, as in `records.commit`.
     """
 
-    WORK: ClassVar[int] = 7
+    WORK: ClassVar[int] = 8
 
     record: Positive
     commitment: Bytes32
@@ -154,7 +154,7 @@ class CorrectRecord(Message, frozen=True, kw_only=True, tag="records.correct"):
         correction: Why.
     """
 
-    WORK: ClassVar[int] = 7
+    WORK: ClassVar[int] = 8
 
     record: Positive
     commitment: Bytes32
