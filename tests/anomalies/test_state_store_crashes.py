@@ -80,7 +80,7 @@ def kill_a_writer(directory: Path, chance: random.Random) -> None:
 
 
 def test_a_killed_writer_leaves_one_commit(tmp_path: Path) -> None:
-    """Given a process killed at any moment, When the state is opened, Then it is one commit, not older than promised."""
+    """Given a process killed at any moment, When the state is opened, Then it is one commit, none older than promised."""
     chance = random.Random(1)
     for _ in range(KILLS):
         kill_a_writer(tmp_path, chance)
@@ -95,7 +95,7 @@ def test_a_hundred_killed_writers_leave_one_commit(tmp_path: Path) -> None:
 
 
 def test_a_copy_between_commits_is_that_commit(tmp_path: Path) -> None:
-    """Given a disk that loses everything after a commit, When the state is opened, Then it is exactly that commit."""
+    """Given a disk that loses everything after a commit, When the state is opened, Then it is that commit."""
     copies = []
     with closing(open_state(tmp_path / "state", 2**26)) as state:
         for height in range(12):
@@ -116,7 +116,7 @@ def test_a_lost_meta_page_is_the_commit_before(tmp_path: Path) -> None:
         before = path.read_bytes()
         commit_height(state, 9)
     after = bytearray(path.read_bytes())
-    newest = max(range(2), key=lambda page: parse_meta(after[page * PAGE_BYTES :][:META_BYTES], 0).transaction)
+    newest = max(range(2), key=lambda page: parse_meta(bytes(after[page * PAGE_BYTES :][:META_BYTES]), 0).transaction)
     after[newest * PAGE_BYTES : (newest + 1) * PAGE_BYTES] = before[newest * PAGE_BYTES : (newest + 1) * PAGE_BYTES]
     path.write_bytes(after)
     (tmp_path / "lock.mdb").unlink()

@@ -240,7 +240,8 @@ class Story:
         self._output.record(sent=1, received=len(self._anna.received), parcel_bytes=len(parcel))
         self._output.say(
             f"To another patient: one record as a sealed parcel of {len(parcel):,} bytes; the receiver checked "
-            f"document, opening and receipt\n(logged in block {verified.height}); and one came back. No institution was asked."
+            f"document, opening and receipt\n(logged in block {verified.height}); and one came back. "
+            "No institution was asked."
         )
 
     def _who_looked(self) -> None:

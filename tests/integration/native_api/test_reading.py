@@ -189,6 +189,24 @@ def test_health_tells_alive_and_ready(served: Running) -> None:
     assert [_get(served, path).text for path in ("/livez", "/readyz")] == ["alive\n", "ready\n"]
 
 
+def test_node_that_does_not_keep_up_is_not_ready(called: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Given a node whose newest block is older than three heartbeats, and one whose read model broke off.
+    When they are asked whether they are ready.
+    Then each says that it is unavailable and why, and stays alive.
+    """
+    node = called.node
+    late = node.head.time + 4 * node.settings.heartbeat_seconds
+    monkeypatch.setattr(node, "clock", lambda: late)
+    stale = _get(called, "/readyz")
+    monkeypatch.undo()
+    monkeypatch.setattr(node.read_model.projector, "failure", ValueError("broken"))
+    behind = _get(called, "/readyz")
+    told = [(answer.status_code, answer.json()["what"]) for answer in (stale, behind)]
+    assert told == [(503, "The newest block is too old"), (503, "The node's read model does not keep up")]
+    assert _get(called, "/livez").status_code == 200
+
+
 def test_answers_carry_no_server_name_and_stay_strict(served: Running) -> None:
     """
     Given any answer.

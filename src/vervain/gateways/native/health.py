@@ -22,8 +22,9 @@ async def tell_alive(_gateway: NativeGateway, request: Request) -> Response:
 
 
 async def tell_ready(gateway: NativeGateway, request: Request) -> Response:
-    """Tell that the node takes transactions and its newest block is not stale."""
+    """Tell that the node takes transactions, its newest block is not stale, and its read model follows."""
     require_known_query(request)
+    gateway.read_model()
     node = gateway.node
     node.submit_many([])  # Unreachable when the engine is stopped or halted
     behind = node.clock() - node.head.time

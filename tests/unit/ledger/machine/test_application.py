@@ -573,6 +573,21 @@ def test_judged_proposal_and_another_block_at_the_same_time_agree(chain: Chain) 
     assert chain.codes(first) == [MachineReason.ALREADY_SEEN]
 
 
+def test_judged_proposal_has_no_say_at_another_time_or_height(chain: Chain) -> None:
+    """
+    Given a transaction in a proposal that was judged good.
+    When a block with it comes only after its expiry, and another after its key was revoked.
+    Then EXPIRED and KEY_NOT_ACTIVE: what was judged counts for that height and time alone.
+    """
+    late, revoked = chain.sign("late", expires_at=MINUTE + 1), chain.sign("revoked", seed=OTHER_SEED)
+    judged = Block(height=1, time=MINUTE, transactions=(late, revoked))
+    assert chain.application.process(judged, chain.state)
+    assert chain.codes(late, time=MINUTE + 2) == [MachineReason.EXPIRED]
+    key = Transaction(revoked, TOY.message_decoder).header.key
+    chain.state.rows.put(REVOKED.stored_key(key), encode(NoKey()))
+    assert chain.codes(revoked, time=MINUTE + 2) == [MachineReason.KEY_NOT_ACTIVE]
+
+
 def test_memo_is_bounded_however_often_one_is_remembered(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Given a memo of 2,000 bytes.

@@ -222,7 +222,7 @@ def test_forged_proof_is_refused(crowded: SmallMap, name: str) -> None:
     known = forgeries(crowded)
     assert set(known) == set(NAMES)
     where, what, proof = known[name]
-    with pytest.raises(ProofError):
+    with pytest.raises(ProofError, match="wrong length" if name in ("tree_path_short", "tree_path_long") else ""):
         verify(place=where, value=what, proof=proof, root=crowded.upper.root)
 
 

@@ -116,6 +116,16 @@ def test_admission_refused_when_host_is_not_fit(chain: SmallChain) -> None:
         assert refusal(chain, admission(SECOND_PRACTICE, host=host)) is ConsortiumReason.HOST_NOT_FIT
 
 
+def test_move_refused_when_host_is_the_member_itself(chain: SmallChain) -> None:
+    """
+    Given an insurer with its own node.
+    When it is to be hosted by itself.
+    Then HOST_NOT_FIT.
+    """
+    change = MoveMember(organisation=INSURER.id, host=INSURER.id)
+    assert refusal(chain, change) is ConsortiumReason.HOST_NOT_FIT
+
+
 def test_return_refused_when_member_hosts_others(chain: SmallChain) -> None:
     """
     Given an insurer that hosts a practice and left.
