@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from tests.anomalies.faulty_files import Crash
 from tests.simulation.agreement import Consortium, Mutation, watched
 from tests.simulation.attempts import consent, consortium, identity, records
 from tests.simulation.envelopes import Sender
@@ -85,7 +86,7 @@ def run(seed: int, steps: int = STEPS, *, mutation: Mutation = nullcontext, muta
     try:
         with lowered(seed % 2 == 1), watched():
             return Simulation(seed, steps, mutation, mutants).run()
-    except Exception as error:
+    except (Exception, Crash) as error:  # a Crash that no replica was meant to have is a finding too
         raise Broken(f"{type(error).__name__}: {error}\nreplay with: {replay_line(seed, steps)}") from error
 
 

@@ -146,13 +146,13 @@ def person_of(bundle: bytes) -> Person:
 def _share_all(node: Node, wallets: dict[str, Wallet], clock: _Clock, workload: Workload) -> None:
     """Let every patient share at every organisation, each grant at the moment its wallet drew."""
     chance, began = Random(workload.seed + 1), int(clock()) + STEP_SECONDS
-    by_minute: dict[int, list[tuple[Wallet, bytes, SigningKey]]] = defaultdict(list)
+    by_minute: dict[int, list[tuple[Wallet, bytes, KemKey]]] = defaultdict(list)
     for wallet in wallets.values():
         decided = began + chance.randrange(max(1, workload.share_days * DAY_SECONDS))
-        reused = SigningKey.generate()
+        reused = KemKey.generate()
         at = moments(len(wallet.relationships), pace="spread", now=decided)
         for relationship, moment in zip(wallet.relationships, at, strict=True):
-            reader = reused if workload.leak is Leak.READER_KEY else SigningKey.generate()
+            reader = reused if workload.leak is Leak.READER_KEY else KemKey.generate()
             by_minute[moment // STEP_SECONDS].append((wallet, relationship.counterparty, reader))
     for minute in sorted(by_minute):
         clock.move_to(minute * STEP_SECONDS)
@@ -162,14 +162,14 @@ def _share_all(node: Node, wallets: dict[str, Wallet], clock: _Clock, workload: 
                 raise NotApplied(outcome)
 
 
-def _signed(node: Node, due: list[tuple[Wallet, bytes, SigningKey]], now: int) -> Iterator[bytes]:
+def _signed(node: Node, due: list[tuple[Wallet, bytes, KemKey]], now: int) -> Iterator[bytes]:
     own = node.desk(node.settings.organisation)
-    for wallet, custodian, reader in due:
+    for wallet, custodian, reader_kem in due:
         claim: ReaderClaim = claim_reader(
             own.signing,
             organisation=own.organisation,
-            reader=reader.public_key,
-            reader_kem=KemKey.generate().public_key,
+            reader=SigningKey.generate().public_key,
+            reader_kem=reader_kem.public_key,
             grantor=wallet.relationship(custodian).actor,
             chain=node.chain,
         )

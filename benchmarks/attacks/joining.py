@@ -87,8 +87,8 @@ def _same_value(view: AgreedView, pairs: Sequence[Pair]) -> Verdict:
             shared[one.actor, other.actor] += 1
             shared[other.actor, one.actor] += 1
     partners: dict[bytes, dict[bytes, int]] = defaultdict(dict)
-    for (one, other), count in shared.items():
-        partners[one][other] = count
+    for (actor, partner), count in shared.items():
+        partners[actor][partner] = count
     correct = trials = 0
     for pair in pairs:
         there = {each.actor for each in pair.right}

@@ -4,6 +4,7 @@
 Each leak alters the real importer, desk or wallet while a chain is made, and puts everything back after.
 """
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -27,7 +28,7 @@ class Leak(StrEnum):
     NAME = "name"  # master secrets are SHA-256 of name and birth date
     ORDER = "order"  # patients are registered and records committed in the order of the files
     CATEGORY_SECRET = "category-secret"  # one category secret for all of a patient's relationships
-    READER_KEY = "reader-key"  # a reader uses one key for all of a patient's grants
+    READER_KEY = "reader-key"  # a reader has its keys wrapped to one X25519 key for all of a patient's grants
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,13 +47,16 @@ def name_secret(given: str, family: str, born: str) -> bytes:
 
 @contextmanager
 def planted(leak: Leak, people: Mapping[str, Person]) -> Iterator[None]:
-    """Run what is inside with a leak. `Leak.READER_KEY` is the readers' own fault: `chain.py` carries it out."""
+    """Run what is inside with a leak. `Leak.READER_KEY` is the readers' own fault: `chain.py` carries it out.
+
+    A reader's *signing* key cannot be used twice: the ledger refuses the second grant.
+    """
     if leak is Leak.NAME:
         with _name_derived(people):
             yield
     elif leak is Leak.ORDER:
         unshuffled = SimpleNamespace(SystemRandom=lambda: SimpleNamespace(shuffle=lambda items: None))
-        unshuffled.token_bytes = derivation.secrets.token_bytes
+        unshuffled.token_bytes = secrets.token_bytes
         with patch.object(importing, "secrets", unshuffled), patch.object(desk, "secrets", unshuffled):
             yield
     elif leak is Leak.CATEGORY_SECRET:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How good an attack is: accuracy with its 95 % bounds, against chance and the bar.
 
-The bar is chance plus one percentage point. The upper bound (Wilson) must stay below it for a build to pass; a leak
-counts as found when the lower bound is above it.
+The bar is chance plus one percentage point. The upper bound (Wilson) must stay below it for a build to pass. A leak
+counts as found when the accuracy is above the bar by more than chance gives the best of a hundred attacks.
 """
 
 from math import sqrt
@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 Z: Final = 1.96  # two-sided 95 %
+Z_FOUND: Final = 4.5  # about 1 in 300,000: many attacks are tried, and the best of them must not be luck
 MARGIN: Final = 0.01  # one percentage point above chance
 
 
@@ -46,7 +47,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_found(self) -> bool:
         """Tell whether the attack certainly beats the bar."""
-        return self.bounds[0] > self.bar
+        return wilson(self.correct, self.trials, z=Z_FOUND)[0] > self.bar
 
     @property
     def is_below_bar(self) -> bool:
@@ -64,10 +65,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def wilson(correct: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score bounds of a share."""
+def wilson(correct: int, trials: int, *, z: float = Z) -> tuple[float, float]:
+    """Return the Wilson score bounds of a share, 95 % when no other `z` is given."""
     if trials == 0:
         return 0.0, 1.0
-    share, square = correct / trials, Z * Z / trials
-    centre, half = share + square / 2, Z * sqrt(share * (1 - share) / trials + square / trials / 4)
+    share, square = correct / trials, z * z / trials
+    centre, half = share + square / 2, z * sqrt(share * (1 - share) / trials + square / trials / 4)
     return max(0.0, (centre - half) / (1 + square)), min(1.0, (centre + half) / (1 + square))

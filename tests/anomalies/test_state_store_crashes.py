@@ -80,7 +80,7 @@ def kill_a_writer(directory: Path, chance: random.Random) -> None:
 
 
 def test_a_killed_writer_leaves_one_commit(tmp_path: Path) -> None:
-    """Given a process killed at any moment, When the state is opened, Then it is one commit, none older than promised."""
+    """Given a process killed at any moment, When the state is opened, Then it is one commit, as new as promised."""
     chance = random.Random(1)
     for _ in range(KILLS):
         kill_a_writer(tmp_path, chance)

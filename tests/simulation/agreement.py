@@ -205,6 +205,7 @@ class Consortium:
     def finish(self) -> None:
         """Bring every replica to the tip and check the whole chain."""
         for replica in self.replicas:
+            replica.call_off_crash()
             while replica.height < self.height or replica.application is None:
                 self.bring_back(replica)
                 replica.call_off_crash()

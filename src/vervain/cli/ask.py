@@ -4,13 +4,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
 
 from vervain.cli.output import REFUSED, Output, told
 from vervain.ledger.machine.refusals import APPLIED
+from vervain.node.config import ConfigError
 
 Json = Annotated[bool, Parameter(name="--json")]
 NODE = "http://127.0.0.1:8000"
@@ -59,3 +60,17 @@ def query(name: str, arguments: str = "{}", *, url: str = NODE, as_json: Json = 
     with told(output), Client(url) as client:
         answer = client.query(name, json.loads(arguments))
         print(json.dumps(answer) if as_json else json.dumps(answer, indent=2))
+
+
+def _transaction(file: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read", why=error.strerror or "", do="Name a file.") from None
+
+
+def _arguments(text: str) -> dict[str, Any]:  # Any: whatever JSON can hold
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        raise ConfigError("The arguments are not a JSON object", do="Write them as '{\"name\": value}'.") from None

@@ -101,6 +101,7 @@ def exit_code(error: VervainError) -> int:
     from vervain.engines.errors import EngineError
     from vervain.ledger.machine.refusals import Refusal
     from vervain.node.config import ConfigError
+    from vervain.sdk.client_errors import Unavailable
     from vervain.storage.errors import StorageError
     from vervain.vault.errors import VaultError
 
@@ -111,5 +112,6 @@ def exit_code(error: VervainError) -> int:
         (StorageError, DAMAGED),
         (VaultError, DAMAGED),
         (EngineError, UNAVAILABLE),
+        (Unavailable, UNAVAILABLE),
     )
     return next((code for kind, code in table if isinstance(error, kind)), REFUSED)

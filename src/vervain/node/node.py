@@ -38,7 +38,6 @@ from vervain.storage.backup import BackupManifest, write_backup
 from vervain.storage.block_log import BlockLog
 from vervain.storage.state_store import StateStore
 
-
 SECONDS_PER_DAY = 86_400
 
 
@@ -73,7 +72,9 @@ class Node:
             heartbeat_seconds=self.settings.heartbeat_seconds,
             catalogue_name="vervain.ledger.catalogue:CATALOGUE",
         )
-        self.read_model = ReadModel(self.directory.read_model, StoredFeed(self._block_log, self.engine.view))
+        self.read_model = ReadModel(
+            self.directory.read_model, StoredFeed(self._block_log, self.engine.view), is_busy=self.engine.is_busy
+        )
         self.engine.listen(lambda block, finalized: self.read_model.projector.wake())
         self.checkpoints = CheckpointDesk(self.directory, self.settings, self.chain, self.engine.view, clock=clock)
         self.receipts = ReceiptDesk(self._block_log, self.engine, self.checkpoints)

@@ -53,9 +53,9 @@ def remove_read_model(path: Path) -> None:
 class ReadModel:
     """The projector and its database."""
 
-    def __init__(self, path: Path, feed: StoredFeed) -> None:
+    def __init__(self, path: Path, feed: StoredFeed, *, is_busy: Callable[[], bool] = lambda: False) -> None:
         self.engine: Engine = open_database(path, writable=True)
-        self.projector = Projector(self.engine, CATALOGUE, feed)
+        self.projector = Projector(self.engine, CATALOGUE, feed, is_busy=is_busy)
 
     def start(self) -> None:
         """Follow the chain from where the tables end."""

@@ -6,6 +6,7 @@ Source: ledger-engine reference, section 8.1: "derived, outside the commit path,
 
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic, sleep
 from typing import Final, Protocol
 
 import msgspec
@@ -20,6 +21,8 @@ from vervain.readmodel.tables import PROJECTIONS
 from vervain.readmodel.tables.chain import BLOCKS, TRANSACTIONS, Place, Rows
 
 ENTRIES_PER_COMMIT: Final = 5_000  # rows of one SQL transaction, about
+LAG_SECONDS_MAX: Final = 10.0  # how long the tables stand back while transactions wait
+GIVE_WAY_SECONDS: Final = 0.1
 _OUTCOMES = msgspec.json.Decoder(tuple[EncodedOutcome, ...])
 
 
@@ -46,9 +49,13 @@ class Projector:
         engine: The writable database.
         catalogue: The chain's modules.
         feed: Blocks, outcomes and summaries.
+        is_busy: Tells whether transactions wait; following the chain then gives way to them, for a while.
     """
 
-    def __init__(self, engine: Engine, catalogue: Catalogue, feed: Feed) -> None:
+    def __init__(
+        self, engine: Engine, catalogue: Catalogue, feed: Feed, *, is_busy: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._is_busy = is_busy
         self._engine, self._catalogue, self._feed = engine, catalogue, feed
         self._wake = threading.Event()
         self._stopping = False
@@ -112,7 +119,7 @@ class Projector:
         self, rows: Rows, block: Block, summary: BlockSummary, outcomes: tuple[EncodedOutcome, ...]
     ) -> Iterator[int]:
         for index, encoded in enumerate(block.transactions):
-            transaction, outcome = Transaction(encoded, self._catalogue.message_decoder), outcomes[index]
+            transaction, outcome = Transaction.from_checked(encoded, self._catalogue.message_decoder), outcomes[index]
             leaf_index, actor = summary.first_leaf + index, transaction.header.actor
             rows.insert(
                 TRANSACTIONS,
@@ -150,10 +157,17 @@ class Projector:
         if self._thread is not None:
             self._thread.join()
 
+    def _give_way(self) -> None:
+        """Wait while the engine is busy, but never longer than the tables may lag."""
+        deadline = monotonic() + LAG_SECONDS_MAX
+        while self._is_busy() and not self._stopping and monotonic() < deadline:
+            sleep(GIVE_WAY_SECONDS)
+
     def _follow(self) -> None:
         try:
             while not self._stopping:
                 self._wake.wait()
+                self._give_way()
                 self._wake.clear()
                 self.catch_up()
         except Exception as error:  # noqa: BLE001 - a broken read model must not stop the ledger; /readyz tells it

@@ -5,8 +5,8 @@
 sealed   JCS {"kdf": {lanes, memory_kib, passes, salt}, "nonce", "sealed": AES-256-GCM(content), "version": 1}
 clear    JCS {"content", "version": 1}
 ```
-The key is Argon2id(passphrase, salt); the additional data is the JCS of kdf and version, so the cost cannot be
-lowered by who alters the file. Either file has mode 0600 and replaces the former in one step.
+The key is Argon2id(passphrase, salt): another cost or salt gives another key, so neither can be altered unseen. Either
+file has mode 0600 and replaces the former in one step.
 
 Source: RFC 9106 section 4 (second recommended option, 64 MiB and three passes).
 """
@@ -171,7 +171,7 @@ def write_wallet(path: Path, content: WalletContent, *, passphrase: str | None) 
                 do="Choose several words that nobody would guess together.",
             )
         kdf, nonce = KeyDerivation(salt=secrets.token_bytes(16)), secrets.token_bytes(12)
-        sealed = AESGCM(_key(passphrase, kdf)).encrypt(nonce, encode(content), _context(kdf))
+        sealed = AESGCM(_key(passphrase, kdf)).encrypt(nonce, encode(content), None)
         encoded = encode(_SealedFile(kdf=kdf, nonce=nonce, sealed=sealed, version=1))
     if len(encoded) > WALLET_BYTES_MAX:
         raise WalletError(
@@ -192,7 +192,7 @@ def read_wallet(path: Path, *, passphrase: str | None) -> WalletContent:
         if passphrase is None:
             return decode(encoded, _ClearFile).content
         file = decode(encoded, _SealedFile)
-        opened = AESGCM(_key(passphrase, file.kdf)).decrypt(file.nonce, file.sealed, _context(file.kdf))
+        opened = AESGCM(_key(passphrase, file.kdf)).decrypt(file.nonce, file.sealed, None)
         return decode(opened, WalletContent)
     except InvalidTag:
         raise WalletError(
@@ -209,7 +209,3 @@ def read_wallet(path: Path, *, passphrase: str | None) -> WalletContent:
 def _key(passphrase: str, kdf: KeyDerivation) -> bytes:
     derivation = Argon2id(salt=kdf.salt, length=32, iterations=kdf.passes, lanes=kdf.lanes, memory_cost=kdf.memory_kib)
     return derivation.derive(passphrase.encode())
-
-
-def _context(kdf: KeyDerivation) -> bytes:
-    return encode({"kdf": kdf, "version": 1})

@@ -11,10 +11,10 @@ slot_documents   slot uint32 | document uint64 -> nothing
 meta             "head" -> seal 16 | IndexHead
 ```
 A token or seal is the first half of HMAC-SHA-256, under the index key, of what is looked up or kept.
-The row holds the document's key, salt, names and places. LMDB keeps freed pages with their old bytes; that is why a row
-lies under its slot, and the slot's key is in no database. What an erased document may leave in freed pages: a sealed row
-that nobody can open, and a token that tells only to who has the index key and guesses the name that such a name was once
-here.
+The row holds the document's key, salt, names and places. LMDB keeps freed pages with their old bytes; that is why a
+row lies under its slot, and the slot's key is in no database. What an erased document may leave in freed pages: a
+sealed row that nobody can open, and a token that tells only to who has the index key and guesses the name that such a
+name was once here.
 """
 
 import hmac

@@ -466,7 +466,7 @@ class Vault:
             return self._backups.make(self._slots, now=now)
 
     def back_up(self, target: Path) -> None:
-        """Copy packs, index and lists to a new folder, as they are at one moment. No slots: without them it opens nothing.
+        """Copy packs, index and lists to a new folder, as they are at one moment. Without the slots it opens nothing.
 
         Raises: StorageError.
         """

@@ -98,17 +98,19 @@ class Clinic:
         """Open a snapshot."""
         yield Snapshot(self.ward)
 
-    def _commit(self, name: str, subject: bytes) -> int:
-        note = NewDocument(subject=subject, resource_type="Note", resource_id=name, version="1", stored=name.encode())
+    def _commit(self, name: str, subject: bytes, *, kept_for: bytes | None = None) -> int:
+        note = NewDocument(
+            subject=kept_for or subject, resource_type="Note", resource_id=name, version="1", stored=name.encode()
+        )
         (kept,) = self.vault.put([note])
         (event,) = self.ward.run(NORTH, CommitRecord(subject=subject, commitment=kept.commitment))
         assert isinstance(event, RecordCommitted)
         self.vault.assign_records([(kept.document, event.record)])
         return event.record
 
-    def commit_own(self) -> int:
-        """Commit to a document of the hospital itself."""
-        return self._commit("own", self.custodian)
+    def commit_own(self, *, kept_for: bytes | None = None) -> int:
+        """Commit to a document of the hospital itself; the vault may have it under another subject by mistake."""
+        return self._commit("own", self.custodian, kept_for=kept_for)
 
     def grant(self, *, categories: tuple[str, ...] = (), **changed: object) -> bytes:
         """Grant treatment for a day; return the consent's id."""
@@ -288,6 +290,13 @@ def test_another_subjects_record_is_never_released(clinic: Clinic) -> None:
     assert [each.record for each in release.wraps] == [clinic.records[0]]
     with pytest.raises(NotReleased):
         clinic.desk.release(clinic.ask(consent, own))
+
+
+def test_record_is_not_released_when_ledger_and_vault_disagree_whose_it_is(clinic: Clinic) -> None:
+    """Given a hospital's record that the vault has under the patient. When the patient's reader asks. Then nothing."""
+    mislaid = clinic.commit_own(kept_for=clinic.patient)
+    with pytest.raises(NotReleased):
+        clinic.desk.release(clinic.ask(clinic.grant(), mislaid))
 
 
 def test_unknown_erased_and_mislaid_records_answer_alike(clinic: Clinic) -> None:

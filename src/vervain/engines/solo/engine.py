@@ -60,6 +60,7 @@ class _Submission:
         self.answers: list[FinalOutcome | None] = [None] * count
         self.missing = count
         self.future: Future[list[FinalOutcome]] = Future()
+        self.future.set_running_or_notify_cancel()  # from here on nobody can cancel it
 
     def answer(self, index: int, outcome: FinalOutcome) -> None:
         """Note one answer; on the engine's thread, or before the group is queued."""
@@ -169,6 +170,10 @@ class SoloEngine:
         if self._thread is not None:
             self._thread.join()
         self._syncer.shutdown()
+
+    def is_busy(self) -> bool:
+        """Tell whether transactions wait to be ordered."""
+        return self._in_hand > 0
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called on the committer's thread after each durable block."""

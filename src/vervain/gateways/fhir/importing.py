@@ -94,6 +94,7 @@ class Importer:
         self._token_key = _token_key(self._folder / "token.key")
         self._organisations = _read_organisations(self._folder / "organisations.json")
         self._wallets: dict[str, Wallet] = {}
+        self._left: dict[Path, Wallet] = {}
         self._unsaved: set[str] = set()
 
     def run(self, files: Sequence[Path]) -> ImportSummary:
@@ -102,6 +103,7 @@ class Importer:
         Raises: NotApplied, Unreachable, StorageError. What was kept stays; run it again to go on.
         """
         started = time.monotonic()
+        self._take_up()
         resources = already = 0
         failed: list[FailedFile] = []
         waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]] = defaultdict(dict)
@@ -140,10 +142,18 @@ class Importer:
 
     # Read
 
+    def _take_up(self) -> None:
+        """Open every wallet when a run before this one broke off: its patients may not be in the files of this one."""
+        members = [self._custodian] if self._custodian else list(self._organisations.values())
+        if any(next(self._node.desk(each).vault.unnumbered(), None) is not None for each in members):
+            folder = self._folder / "wallets"
+            self._left = {path: Wallet.load(path, chain=self._node.chain) for path in sorted(folder.glob("*.wallet"))}
+
     def _take(self, resource: ImportedResource, waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]]) -> bool:
         """Queue a resource for its custodian's vault; False when these bytes are kept or queued already."""
         organisation = self._custodian or self._member(resource.custodian)
         desk = self._node.desk(organisation)
+        subject = self._pseudonym(resource.subject, organisation) if resource.subject else organisation
         queued = waiting[organisation].setdefault((resource.resource_type, resource.id), [])
         if queued:
             if queued[-1].stored == resource.bytes:
@@ -151,7 +161,6 @@ class Importer:
         elif desk.vault.holds(resource.resource_type, resource.id, resource.bytes):
             return False
         versions = desk.vault.versions(resource.resource_type, resource.id)
-        subject = self._pseudonym(resource.subject, organisation) if resource.subject else organisation
         queued.append(
             NewDocument(
                 subject=subject,
@@ -227,6 +236,10 @@ class Importer:
         token = hmac.digest(self._token_key, subject.encode(), sha256).hex()
         return self._folder / "wallets" / f"{token}.wallet"
 
+    def _opened_wallets(self) -> dict[Path, Wallet]:
+        """Return all wallets of this run, those of a run that broke off included."""
+        return self._left | {self._wallet_path(subject): wallet for subject, wallet in self._wallets.items()}
+
     def _keep_wallets(self) -> None:
         """Write wallets before the documents that name their pseudonyms: a pseudonym without its wallet helps
         nobody.
@@ -241,7 +254,7 @@ class Importer:
         registrations: list[Register] = []
         with self._node.view() as state:
             store = Store(state)
-            for wallet in self._wallets.values():
+            for wallet in self._opened_wallets().values():
                 for relationship in wallet.relationships:
                     if relationship.counterparty != desk.organisation:
                         continue
@@ -269,7 +282,8 @@ class Importer:
         return done
 
     def _wrap(self) -> None:
-        for number, (subject, wallet) in enumerate(self._wallets.items(), 1):
+        wallets = self._opened_wallets()
+        for number, (path, wallet) in enumerate(wallets.items(), 1):
             known = frozenset(own.commitment for own in wallet.records)
             records = len(wallet.records)
             for relationship in wallet.relationships:
@@ -285,8 +299,8 @@ class Importer:
                         version=document.version,
                     )
             if len(wallet.records) > records:
-                wallet.save(self._wallet_path(subject))
-            self._progress("Wallets", number, len(self._wallets))
+                wallet.save(path)
+            self._progress("Wallets", number, len(wallets))
 
 
 def _token_key(path: Path) -> bytes:

@@ -2,9 +2,11 @@
 """Blocks and transactions as rows, and what every projection is given."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table
+from sqlalchemy.dialects import sqlite
 
 METADATA = MetaData()
 """All tables of the read model."""
@@ -41,16 +43,22 @@ class Place(NamedTuple):
     actor: bytes
 
 
+@cache
+def _insert_of(table: Table) -> str:
+    """Return the plain INSERT of a table: a third quicker than building it for each batch (ecosystem reference)."""
+    return str(table.insert().compile(dialect=sqlite.dialect(paramstyle="qmark")))
+
+
 class Rows:
     """Rows gathered for one SQL transaction: inserts of one table go in one statement, kept in order with updates."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._inserts: dict[Table, list[dict[str, Any]]] = {}  # Any: a row's columns are of several types
+        self._inserts: dict[Table, list[tuple[Any, ...]]] = {}  # Any: a row's columns are of several types
 
     def insert(self, table: Table, /, **row: Any) -> None:  # Any: as above
         """Add a row; columns that are not named are NULL."""
-        self._inserts.setdefault(table, []).append(dict.fromkeys(table.c.keys()) | row)
+        self._inserts.setdefault(table, []).append(tuple(map(row.get, table.c.keys())))
 
     def update(self, table: Table, where: dict[str, Any], /, **values: Any) -> None:  # Any: as above
         """Change the row with that key, after every insert so far."""
@@ -61,7 +69,7 @@ class Rows:
     def flush(self) -> None:
         """Send the gathered inserts."""
         for table, rows in self._inserts.items():
-            self._connection.execute(table.insert(), rows)
+            self._connection.exec_driver_sql(_insert_of(table), rows)
         self._inserts.clear()
 
 
