@@ -148,9 +148,12 @@ class LogBuilder:
 
     def transact(self, *entries: Mapping[str, Any], code: int = 0, chain: str = "") -> Logged:
         """Log one signed transaction with these entries in the open block; `chain`: signed for another chain."""
+        return self.transact_encoded(*(encode(dict(entry)) for entry in entries), code=code, chain=chain)
+
+    def transact_encoded(self, *encoded: bytes, code: int = 0, chain: str = "") -> Logged:
+        """Likewise, with the entries' bytes as given, even such as no ledger would take."""
         number = len(self.leaves)
         key, blind = self.key("actor", number), self.chance("blind", number)
-        encoded = tuple(encode(dict(entry)) for entry in entries)
         header = Header(
             version=1,
             chain=chain or self.chain,

@@ -38,7 +38,6 @@ from starlette.routing import Route
 
 from vervain.ledger.primitives.codec import Bytes32
 from vervain.ledger.primitives.errors import ProofError, VervainError
-from vervain.node.cosigner import Cosigner, CosignReason, CosignRefused
 from vervain.sealing.checkpoints import (
     CHECKPOINT_BYTES_MAX,
     Checkpoint,
@@ -51,6 +50,7 @@ from vervain.sealing.checkpoints import (
     parse_signed,
     verify_cosignature,
 )
+from vervain.sealing.cosigner import Cosigner, CosignReason, CosignRefused
 from vervain.sealing.errors import SealingError
 from vervain.sealing.keys import SigningKey, read_signing_key, write_key_file, write_private_file
 from vervain.storage.files import hold_directory

@@ -73,7 +73,7 @@ BREACHES = {
     ),
     "a_floor_above_into_a_domain_s_state": _imports("rooms-records", "node", "ledger.modules.records.state"),
     "verifier_to_ours": _imports("court-verifier", "verify", "ledger.primitives.hashing"),
-    "witness_to_storage": _imports("witness", "witness", "storage"),
+    "witness_to_engines": _imports("witness", "witness", "engines"),
     "sdk_to_a_package_of_the_node": _imports("plain-install", "sdk", "lmdb"),
     "a_circle_of_siblings": Breach(
         "no-circles",
@@ -150,7 +150,7 @@ def test_court_verifier_is_kept_from_every_floor() -> None:
     }
     assert forbidden == {
         "court-verifier": rooms - {"verify"},
-        "witness": rooms - {"witness", "sealing", "ledger"},
+        "witness": rooms - {"witness", "sealing", "storage", "ledger"},
     }
 
 

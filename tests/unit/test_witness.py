@@ -20,7 +20,7 @@ import uvicorn
 from vervain.ledger.primitives.hashing import leaf_hash
 from vervain.ledger.primitives.merkle_log import TiledTree, root_of
 from vervain.node.config import WitnessSettings as WitnessAddress
-from vervain.node.cosigner import CosignerStateDamaged
+from vervain.sealing.cosigner import CosignerStateDamaged
 from vervain.node.witnesses import Witnesses, format_request
 from vervain.sealing.checkpoints import (
     Checkpoint,
@@ -209,7 +209,7 @@ def test_unavailable_when_the_head_cannot_be_stored(
     def failing(*arguments: object, **named: object) -> None:
         raise KeyFileRefused("Cannot write", why="No space left on device")
 
-    monkeypatch.setattr("vervain.node.cosigner.write_private_file", failing)
+    monkeypatch.setattr("vervain.sealing.cosigner.write_private_file", failing)
     answer = add_checkpoint(witness, request(0, head(5)))
     assert (answer.status, "—" in answer.text) == (503, False)
 

@@ -20,17 +20,16 @@ NODE = "http://127.0.0.1:8000"
 def submit(files: list[Path], *, url: str = NODE, as_json: Json = False) -> None:
     """Hand in signed transactions and wait until each is durable.
 
-    Parameters
-    ----------
-    files: Files of one canonical transaction each; `-` reads one from standard input.
-    url: The node's address.
-    as_json: One JSON object a line; the last is the summary.
+    Args:
+        files: Files of one canonical transaction each; `-` reads one from standard input.
+        url: The node's address.
+        as_json: One JSON object a line; the last is the summary.
     """
     from vervain.sdk.client import Client
 
     output = Output(as_json=as_json)
     with told(output), Client(url) as client:
-        encoded = [sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes() for file in files]
+        encoded = [_transaction(file) for file in files]
         answers = client.submit_many([each.strip() for each in encoded])
         for file, answer in zip(files, answers, strict=True):
             output.both(
@@ -47,18 +46,17 @@ def submit(files: list[Path], *, url: str = NODE, as_json: Json = False) -> None
 def query(name: str, arguments: str = "{}", *, url: str = NODE, as_json: Json = False) -> None:
     """Ask the agreed state a question.
 
-    Parameters
-    ----------
-    name: The question's name, such as `consortium.members`; a running node lists them at /v1/queries.
-    arguments: Its arguments as JSON.
-    url: The node's address.
-    as_json: The answer as one line instead of indented.
+    Args:
+        name: The question's name, such as `consortium.members`; a running node lists them at /v1/queries.
+        arguments: Its arguments as JSON.
+        url: The node's address.
+        as_json: The answer as one line instead of indented.
     """
     from vervain.sdk.client import Client
 
     output = Output(as_json=as_json)
     with told(output), Client(url) as client:
-        answer = client.query(name, json.loads(arguments))
+        answer = client.query(name, _arguments(arguments))
         print(json.dumps(answer) if as_json else json.dumps(answer, indent=2))
 
 

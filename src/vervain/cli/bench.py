@@ -21,11 +21,10 @@ def bench(
 ) -> None:
     """Measure durable transactions on this machine, in a temporary directory, for about ten seconds.
 
-    Parameters
-    ----------
-    transactions: How many transactions of one message each.
-    batch: How many messages a signature in the second measurement.
-    as_json: One JSON object instead of words.
+    Args:
+        transactions: How many transactions of one message each.
+        batch: How many messages a signature in the second measurement.
+        as_json: One JSON object instead of words.
     """
     from vervain.ledger.modules.consortium.messages import Role
     from vervain.ledger.modules.records.messages import CommitRecord

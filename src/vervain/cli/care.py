@@ -15,10 +15,9 @@ Data = Annotated[Path, Parameter(name="--data")]
 def audit(*, data: Data, as_json: Json = False) -> None:
     """Prove a data directory at rest, end to end; name what is altered and where. Changes nothing.
 
-    Parameters
-    ----------
-    data: The data directory; stop its node first.
-    as_json: One JSON object a line; the last is the summary.
+    Args:
+        data: The data directory; stop its node first.
+        as_json: One JSON object a line; the last is the summary.
     """
     from vervain.node.audit import audit_node
 
@@ -40,12 +39,11 @@ def audit(*, data: Data, as_json: Json = False) -> None:
 def backup(target: Path, *, data: Data, keys_to: Path | None = None, as_json: Json = False) -> None:
     """Back up ledger, vaults, access audits and settings to a new folder. It holds no private key.
 
-    Parameters
-    ----------
-    target: The new folder.
-    data: The data directory; stop its node first, or let the node do it (a running node holds the directory).
-    keys_to: A new folder to copy the private keys to; keep it apart from the backup.
-    as_json: One JSON object instead of words.
+    Args:
+        target: The new folder.
+        data: The data directory; stop its node first, or let the node do it (a running node holds the directory).
+        keys_to: A new folder to copy the private keys to; keep it apart from the backup.
+        as_json: One JSON object instead of words.
     """
     from vervain.node.backup import copy_keys
     from vervain.node.node import Node
@@ -81,15 +79,14 @@ def restore(
 ) -> None:
     """Make a data directory from a backup and from keys kept elsewhere, and check all of it.
 
-    Parameters
-    ----------
-    source: The backup's folder.
-    data: The new data directory; must not exist.
-    keys: The folder that `vervain backup --keys-to` made.
-    slot_keys: The folder of the slots backups' keys.
-    cosigner_state: The newest cosigner.state there is. The node then refuses to fork behind what was cosigned.
-    erasures: The newest data directory or backup there is: what was erased since stays erased.
-    as_json: One JSON object instead of words.
+    Args:
+        source: The backup's folder.
+        data: The new data directory; must not exist.
+        keys: The folder that `vervain backup --keys-to` made.
+        slot_keys: The folder of the slots backups' keys.
+        cosigner_state: The newest cosigner.state there is. The node then refuses to fork behind what was cosigned.
+        erasures: The newest data directory or backup there is: what was erased since stays erased.
+        as_json: One JSON object instead of words.
     """
     import time
 
@@ -116,10 +113,9 @@ def restore(
 def rebuild(*, data: Data, as_json: Json = False) -> None:
     """Make the SQL read model again from blocks and outcomes. Stop the node first.
 
-    Parameters
-    ----------
-    data: The data directory.
-    as_json: One JSON object instead of words.
+    Args:
+        data: The data directory.
+        as_json: One JSON object instead of words.
     """
     from vervain.node.directory import DataDirectory
     from vervain.node.node import Node

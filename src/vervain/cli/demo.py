@@ -33,13 +33,12 @@ def demo(
     out: Annotated[Path, Parameter(name="--out")] = Path("build/demo"),
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> None:
-    """Run the whole story: care, agreement, questions, sharing, withdrawal, eight attacks, and a receipt for a
+    """Run the whole story: care, agreement, questions, sharing, withdrawal, nine attacks, and a receipt for a
     stranger.
 
-    Parameters
-    ----------
-    out: Where the receipt, the trust file and the document are written.
-    as_json: One JSON object a line; the last is the summary.
+    Args:
+        out: Where the receipt, the trust file and the document are written.
+        as_json: One JSON object a line; the last is the summary.
     """
     output = Output(as_json=as_json)
     started = time.monotonic()

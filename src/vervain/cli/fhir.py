@@ -21,12 +21,11 @@ def import_bundles(
 ) -> None:
     """Import FHIR R4 bundles: encrypt the documents, commit to them on the ledger, give each patient a wallet.
 
-    Parameters
-    ----------
-    paths: Files (.json, .json.gz, .ndjson) or folders of them.
-    data: The data directory made by `vervain init`; its node must not be running.
-    custodian: Id (hex) of the member that keeps everything; left out, one member for each serviceProvider.
-    as_json: One JSON object a line; the last is the summary.
+    Args:
+        paths: Files (.json, .json.gz, .ndjson) or folders of them.
+        data: The data directory made by `vervain init`; its node must not be running.
+        custodian: Id (hex) of the member that keeps everything; left out, one member for each serviceProvider.
+        as_json: One JSON object a line; the last is the summary.
     """
     from vervain.gateways.fhir.importing import Importer, files_of
     from vervain.node.node import Node

@@ -23,17 +23,21 @@ def init(
 ) -> None:
     """Found a chain in an empty directory, with fresh keys for one organisation.
 
-    Parameters
-    ----------
-    data: The data directory to make.
-    chain: The chain's name; its full name also holds the founding digest.
-    name: Short name of this node in cosignatures, at most 15 characters.
-    role: What the organisation is: hospital, practice, laboratory, pharmacy, insurer and so on. May be repeated.
-    register_entry: Where a public register names it, for instance "GLN 0614141000005".
-    port: Where the HTTP API will listen.
-    as_json: One JSON object instead of words.
+    Args:
+        data: The data directory to make.
+        chain: The chain's name; its full name also holds the founding digest.
+        name: Short name of this node in cosignatures, at most 15 characters.
+        role: What the organisation is: hospital, practice, laboratory, pharmacy, insurer and so on. May be repeated.
+        register_entry: Where a public register names it, for instance "GLN 0614141000005".
+        port: Where the HTTP API will listen.
+        as_json: One JSON object instead of words.
     """
-    from vervain.node.founding import found_alone
+    import msgspec
+
+    from vervain.ledger.machine.genesis import chain_name, decode_genesis
+    from vervain.node.directory import DataDirectory
+    from vervain.node.founding import COSIGNING_KEY_FILE, found_alone
+    from vervain.sealing.keys import read_signing_key
 
     output = Output(as_json=as_json)
     with told(output):
@@ -46,9 +50,16 @@ def init(
             register_entry=register_entry,
             port=port,
         )
+        directory = DataDirectory(data)
+        genesis = directory.genesis.read_bytes()
+        founded = chain_name(decode_genesis(genesis), genesis)
+        cosigning_key = msgspec.to_builtins(read_signing_key(directory.keys / COSIGNING_KEY_FILE).public_key)
         output.both(
-            f"A chain named {chain} is founded in {data}.\nYour organisation's id is {organisation.hex()}.\n"
+            f"The chain {founded} is founded in {data}.\nYour organisation's id is {organisation.hex()}.\n"
+            f"A witness is told: vervain witness watch DIRECTORY {founded} {name}={cosigning_key}\n"
             f"Start it with: vervain node --data {data}",
             data=str(data),
+            chain=founded,
             organisation=organisation.hex(),
+            cosigning_key=cosigning_key,
         )

@@ -16,10 +16,9 @@ Json = Annotated[bool, Parameter(name="--json")]
 def new(directory: Path, *, as_json: Json = False) -> None:
     """Make a signing key and a key agreement key in a new directory, readable by their owner alone.
 
-    Parameters
-    ----------
-    directory: Where signing.key and kem.key are written.
-    as_json: One JSON object instead of words.
+    Args:
+        directory: Where signing.key and kem.key are written.
+        as_json: One JSON object instead of words.
     """
     from vervain.node.founding import KEM_KEY_FILE, SIGNING_KEY_FILE
     from vervain.sealing.keys import KemKey, SigningKey, write_key_file
@@ -37,10 +36,9 @@ def new(directory: Path, *, as_json: Json = False) -> None:
 def show(directory: Path, *, as_json: Json = False) -> None:
     """Show the actor id and public keys of a directory made by `keys new`.
 
-    Parameters
-    ----------
-    directory: Where signing.key and kem.key are.
-    as_json: One JSON object instead of words.
+    Args:
+        directory: Where signing.key and kem.key are.
+        as_json: One JSON object instead of words.
     """
     from vervain.node.founding import KEM_KEY_FILE, SIGNING_KEY_FILE
     from vervain.sealing.keys import read_kem_key, read_signing_key

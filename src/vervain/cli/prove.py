@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`vervain receipt` and `vervain verify`: make a receipt, check one offline."""
+"""`vervain receipt`, `vervain trust` and `vervain verify`: get a receipt and a trust file, check a receipt offline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,13 +19,12 @@ def receipt(
 ) -> None:
     """Fetch the receipt of one entry from a running node.
 
-    Parameters
-    ----------
-    leaf: The log index that the outcome named.
-    url: The node's address.
-    entry: Number of the entry in its transaction.
-    out: File to write; printed when left out.
-    as_json: One JSON object instead of words.
+    Args:
+        leaf: The log index that the outcome named.
+        url: The node's address.
+        entry: Number of the entry in its transaction.
+        out: File to write; printed when left out.
+        as_json: One JSON object instead of words.
     """
     from vervain.sdk.client import Client
 
@@ -39,6 +38,31 @@ def receipt(
             output.both(f"Written to {out}", file=str(out))
 
 
+def trust(
+    *,
+    url: str = "http://127.0.0.1:8000",
+    out: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
+    """Fetch a chain's trust file from a running node: a starting point, to be compared with what others say.
+
+    Args:
+        url: The node's address.
+        out: File to write; printed when left out.
+        as_json: One JSON object instead of words.
+    """
+    from vervain.sdk.client import Client
+
+    output = Output(as_json=as_json)
+    with told(output), Client(url) as client:
+        encoded = client.trust_file()
+        if out is None:
+            output.both(encoded.decode(), trust=encoded.decode())
+        else:
+            out.write_bytes(encoded)
+            output.both(f"Written to {out}. Compare its chain and keys by a second way.", file=str(out))
+
+
 def verify(
     receipt_file: Path,
     *,
@@ -48,12 +72,11 @@ def verify(
 ) -> None:
     """Check a receipt offline against your own trust file. The same check as `python verify.py`, without any network.
 
-    Parameters
-    ----------
-    receipt_file: The `.receipt` file.
-    trust: Your `.trust` file: whose signatures count for you.
-    document: The document's stored bytes, when the receipt opens its commitment.
-    as_json: One JSON object instead of words.
+    Args:
+        receipt_file: The `.receipt` file.
+        trust: Your `.trust` file: whose signatures count for you.
+        document: The document's stored bytes, when the receipt opens its commitment.
+        as_json: One JSON object instead of words.
     """
     from vervain import verify as court
 

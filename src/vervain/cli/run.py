@@ -19,11 +19,10 @@ def node(
 ) -> None:
     """Run one member's node: orders transactions, answers the HTTP API, until interrupted.
 
-    Parameters
-    ----------
-    data: The data directory made by `vervain init`.
-    host: Address to listen on; from node.toml when left out.
-    port: Port to listen on; from node.toml when left out.
+    Args:
+        data: The data directory made by `vervain init`.
+        host: Address to listen on; from node.toml when left out.
+        port: Port to listen on; from node.toml when left out.
     """
     from vervain.node.node import Node
     from vervain.server import serve
@@ -37,11 +36,10 @@ def node(
 def create(directory: Path, *, name: str, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """Make a witness's directory with a fresh key, and print the public key that readers trust.
 
-    Parameters
-    ----------
-    directory: An empty or new directory.
-    name: The witness's name in cosignatures.
-    as_json: One JSON object instead of words.
+    Args:
+        directory: An empty or new directory.
+        name: The witness's name in cosignatures.
+        as_json: One JSON object instead of words.
     """
     import msgspec
 
@@ -57,11 +55,10 @@ def create(directory: Path, *, name: str, as_json: Annotated[bool, Parameter(nam
 def watch(directory: Path, origin: str, submitters: list[str]) -> None:
     """Watch a log: who may submit its checkpoints.
 
-    Parameters
-    ----------
-    directory: The witness's directory.
-    origin: The chain's full name.
-    submitters: NAME=KEY of each validator's cosigning key, base64.
+    Args:
+        directory: The witness's directory.
+        origin: The chain's full name.
+        submitters: NAME=KEY of each validator's cosigning key, base64.
     """
     from vervain import witness as outside
 
@@ -72,11 +69,10 @@ def watch(directory: Path, origin: str, submitters: list[str]) -> None:
 def serve_witness(directory: Path, *, host: str = "127.0.0.1", port: int = 8200) -> None:
     """Answer add-checkpoint requests until interrupted.
 
-    Parameters
-    ----------
-    directory: The witness's directory.
-    host: Address to listen on.
-    port: Port to listen on.
+    Args:
+        directory: The witness's directory.
+        host: Address to listen on.
+        port: Port to listen on.
     """
     from vervain.witness import serve
 

@@ -18,9 +18,9 @@ from typing import Final, Protocol
 
 from vervain.ledger.primitives.codec import decode
 from vervain.node.config import read_settings
-from vervain.node.cosigner import SignedHead
 from vervain.node.desk import ACCESS, SLOT_BACKUPS, SLOT_KEYS, VAULT, MemberDesk
 from vervain.node.directory import DataDirectory
+from vervain.sealing.cosigner import SignedHead
 from vervain.storage.backup import BackupManifest, KnownHead, restore_backup
 from vervain.storage.errors import StorageError
 from vervain.vault.key_holder import SoftwareKeyHolder

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What patients told this custodian: the category secret of each relationship, in one file of mode 0600.
 
-With the secret the custodian can tell which consent categories a grant names; nobody else can.
+With the secret the custodian can tell which consent categories a grant names; nobody else can. The file carries its
+sum: nothing else here could tell that a byte of it was changed.
 """
 
 from pathlib import Path
 from typing import Final
 
 from vervain.ledger.primitives.codec import Bytes32, decode, encode
-from vervain.sealing.keys import read_private_file, write_private_file
+from vervain.node.summed_file import read_summed_file, write_summed_file
 
 SECRETS_BYTES_MAX: Final = 128 * 2**20  # about a million relationships
 
@@ -17,8 +18,12 @@ class CategorySecrets:
     """Subject to secret, 32 bytes each."""
 
     def __init__(self, path: Path) -> None:
+        """Open, or begin, the list.
+
+        Raises: Corrupt, NotCanonical, KeyFileRefused.
+        """
         self._path = path
-        stored = read_private_file(path, SECRETS_BYTES_MAX) if path.exists() else b"{}"
+        stored = read_summed_file(path, SECRETS_BYTES_MAX) if path.exists() else b"{}"
         self._secrets = {bytes.fromhex(name): value for name, value in decode(stored, dict[str, Bytes32]).items()}
 
     def get(self, subject: bytes) -> bytes | None:
@@ -37,4 +42,4 @@ class CategorySecrets:
 
     def _write(self) -> None:
         content = encode({subject.hex(): secret for subject, secret in self._secrets.items()})
-        write_private_file(self._path, content, replace=True)
+        write_summed_file(self._path, content, replace=True)

@@ -14,11 +14,11 @@ import msgspec
 from vervain.ledger.machine.application import CommittedState
 from vervain.ledger.primitives.merkle_log import TiledTree
 from vervain.node.config import NodeSettings
-from vervain.node.cosigner import Cosigner
 from vervain.node.directory import DataDirectory
 from vervain.node.founding import COSIGNING_KEY_FILE
 from vervain.node.witnesses import Witnesses, WitnessFailure
 from vervain.sealing.checkpoints import Checkpoint, SignatureLine, format_signed
+from vervain.sealing.cosigner import Cosigner
 from vervain.sealing.keys import read_signing_key
 from vervain.storage.backup import KnownHead, require_not_behind
 

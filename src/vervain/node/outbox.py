@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from vervain.ledger.primitives.codec import decode, encode
-from vervain.sealing.keys import read_private_file, write_private_file
+from vervain.node.summed_file import read_summed_file, write_summed_file
 
 OUTBOX_BYTES_MAX: Final = 4_000_000  # one file: a transaction and the numbers of its documents
 
@@ -35,16 +35,19 @@ class Outbox:
 
     def put(self, outgoing: OutgoingCommit) -> None:
         """Write a transaction down, durably."""
-        write_private_file(self._path(outgoing.txid), encode(outgoing))
+        write_summed_file(self._path(outgoing.txid), encode(outgoing))
 
     def remove(self, txid: bytes) -> None:
         """Forget a transaction whose outcome was dealt with."""
         self._path(txid).unlink(missing_ok=True)
 
     def __iter__(self) -> Iterator[OutgoingCommit]:
-        """Yield what is still on its way."""
+        """Yield what is still on its way.
+
+        Raises: Corrupt, NotCanonical, KeyFileRefused.
+        """
         for path in sorted(self._directory.glob("*.commit")):
-            yield decode(read_private_file(path, OUTBOX_BYTES_MAX), OutgoingCommit)
+            yield decode(read_summed_file(path, OUTBOX_BYTES_MAX), OutgoingCommit)
 
     def _path(self, txid: bytes) -> Path:
         return self._directory / f"{txid.hex()}.commit"

@@ -23,7 +23,7 @@ def hkdf(secret: bytes, info: bytes, length: int) -> bytes:
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2**32 - 1])
-def test_relationship_keys_are_the_brief_formula(epoch: int) -> None:
+def test_relationship_keys_are_the_agreed_formula(epoch: int) -> None:
     """Given a master secret. When keys of an epoch are derived. Then they are HKDF of tag, counterparty and epoch."""
     expected = hkdf(MASTER, b"vervain/rel/v1" + HOSPITAL + epoch.to_bytes(4, "big"), 64)
     keys = relationship_keys(MASTER, HOSPITAL, epoch)
@@ -42,7 +42,7 @@ def test_keys_differ_for_each_counterparty_epoch_and_master() -> None:
     assert len({keys.kem.public_key for keys in all_keys}) == 8
 
 
-def test_category_commitment_is_the_brief_formula() -> None:
+def test_category_commitment_is_the_agreed_formula() -> None:
     """Given a relationship's category secret. When a code is committed to. Then it is the tagged hash."""
     secret = category_secret(MASTER, HOSPITAL)
     assert secret == hkdf(MASTER, b"vervain/category-secret/v1" + HOSPITAL, 32)

@@ -94,7 +94,7 @@ def test_request_holds_only_within_its_time(now: int, holds: bool) -> None:
             verify(request(), now=now)
 
 
-def test_record_set_is_the_brief_formula() -> None:
+def test_record_set_is_the_agreed_formula() -> None:
     """Given a record set. When digested. Then it is the tagged hash of salt and the sorted list."""
     expected = hashlib.sha256(b"vervain/record-set/v1\n" + RECORDS.salt + b"[3,7,11]").digest()
     assert RECORDS.digest() == expected and RECORDS.records == (3, 7, 11)

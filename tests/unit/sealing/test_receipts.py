@@ -196,6 +196,65 @@ def test_transaction_signed_for_another_chain_is_refused() -> None:
         verify.verify(receipt, verify.read_trust(trust))
 
 
+ODD_ENTRIES = {
+    "a float": b'{"note":1.5,"type":"t"}',
+    "a whole float": b'{"note":1.0,"type":"t"}',
+    "a null": b'{"note":null,"type":"t"}',
+    "a number of 2^53": b'{"note":9007199254740992,"type":"t"}',
+    "a number below -2^53": b'{"note":-9007199254740992,"type":"t"}',
+    "a number of 30 digits": b'{"note":100000000000000000000000000000,"type":"t"}',
+    "a float in a list": b'{"note":[{"a":[1.5]}],"type":"t"}',
+    "keys out of order": b'{"type":"t","note":1}',
+    "a key twice": b'{"note":1,"note":1,"type":"t"}',
+    "a space": b'{"note": 1,"type":"t"}',
+    "an umlaut": '{"note":"ü","type":"t"}'.encode(),
+    "an umlaut as a key": '{"type":"t","ü":1}'.encode(),
+    "an escaped letter": b'{"note":"\\u0041","type":"t"}',
+    "an escaped solidus": b'{"note":"\\/","type":"t"}',
+    "an escaped line feed": b'{"note":"\\n","type":"t"}',
+    "the delete character": b'{"note":"\x7f","type":"t"}',
+    "no type": b'{"note":1}',
+    "a type that is a number": b'{"type":1}',
+    "an empty type": b'{"type":""}',
+    "a list": b'["t"]',
+    "a text": b'"t"',
+    "too long": b'{"note":"' + b"x" * 64_000 + b'","type":"t"}',
+}
+
+
+@pytest.mark.parametrize("odd", ODD_ENTRIES)
+def test_entry_outside_the_profile_is_refused_though_every_hash_fits(odd: str) -> None:
+    """Given an honest log of an entry that no ledger would take, then neither verifier proves it."""
+    log = LogBuilder(seed="odd", validators=1, witnesses=0)
+    logged = log.transact_encoded(ODD_ENTRIES[odd])
+    log.end_block()
+    receipt, trust = log.entry_receipt(logged), log.trust_bytes()
+    with pytest.raises(ProofError):
+        verify_receipt(receipt, read_trust(trust))
+    with pytest.raises(verify.ProofError):
+        verify.verify(receipt, verify.read_trust(trust))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b'{"note":"a quotation \\" mark and a \\\\ backslash \\\\","type":"t"}',
+        b'{"note":[true,false,-1,9007199254740991,{}],"type":"t"}',
+        b'{"note":"' + b"x" * 63_000 + b'","type":"t"}',
+        b'{"note":"},\\"state\\":{ [[ ","type":"t"}',
+    ],
+    ids=["escapes", "values", "long", "brackets in a text"],
+)
+def test_entry_at_the_edge_of_the_profile_is_proved(entry: bytes) -> None:
+    """Given an entry that is unusual but of the profile, then both verifiers prove it, byte for byte."""
+    log = LogBuilder(seed="edge", validators=1, witnesses=0)
+    logged = log.transact_encoded(entry)
+    log.end_block()
+    receipt, trust = log.entry_receipt(logged), log.trust_bytes()
+    assert verify_receipt(receipt, read_trust(trust)).entry == entry
+    assert verify.verify(receipt, verify.read_trust(trust)).entry == entry
+
+
 TEXT_EDITS: dict[str, Callable[[bytes], bytes]] = {
     "carriage returns": lambda text: text.replace(b"\n", b"\r\n"),
     "no last line feed": lambda text: text[:-1],

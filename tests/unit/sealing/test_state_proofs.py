@@ -141,6 +141,7 @@ def test_absence_refused_with_neighbours_of_another_bucket() -> None:
         {"position": 1},
         {"position": 3},
         {"position": 2},
+        {"position": 2 ** len(state_of(FIRST)["bucket_path"]) + state_of(FIRST)["position"]},
         {"bucket_path": []},
         {"bucket_size": 3},
         {"tree_path": []},

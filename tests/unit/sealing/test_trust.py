@@ -138,6 +138,7 @@ def _swap_handovers(content: dict[str, Any]) -> None:
 
 TRUST_EDITS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a later set without its receipt": lambda file: file["handovers"][1].pop("receipt"),
+    "the last set without its receipt": lambda file: file["handovers"][2].pop("receipt"),
     "hand-overs in another order": _swap_handovers,
     "a hand-over left out": lambda file: file["handovers"].pop(1),
     "a hand-over twice": lambda file: file["handovers"].append(file["handovers"][2]),
@@ -176,6 +177,16 @@ def test_altered_trust_file_is_refused(edit: str) -> None:
         read_trust(altered)
     with pytest.raises(verify.ProofError):
         verify.read_trust(altered)
+
+
+@pytest.mark.parametrize("field", ["engine_key", "organisation", "cosigning_key"])
+def test_stray_bits_that_nothing_else_would_show_are_damaged(field: str) -> None:
+    """Given a trust file without receipts, when a key's base64 has stray bits, then both verifiers call it damaged."""
+    content = json.loads(LogBuilder(validators=2, witnesses=0).trust_bytes())
+    content["handovers"][0]["validators"][0][field] = "A" * 42 + "B="
+    for read in (read_trust, verify.read_trust):
+        with pytest.raises((DamagedProof, verify.Damaged)):
+            read(verify.canonical_json(content))
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,21 @@ def test_a_lost_block_is_named_and_the_state_not_compared(tmp_path: Path) -> Non
     assert "could not be compared" in found[1].what
 
 
+@pytest.mark.parametrize(("flipped", "told"), [(True, "does not have its checksum"), (False, "continue the chain")])
+def test_damage_that_deceives_the_checksum_is_told_by_the_digest(tmp_path: Path, flipped: bool, told: str) -> None:
+    """Given five bytes changed so that the CRC-32 stays, with or without a sixth, When audited, Then SHA-256 tells."""
+    write_directory(tmp_path, HEIGHTS)
+    path = tmp_path / "blocks" / "00000002.blocks"
+    end = path.stat().st_size
+    register = 0x77073096  # what the CRC-32 register holds after one byte 0x01; feeding it to itself gives zero
+    for position, mask in enumerate(b"\x01" + register.to_bytes(4, "little")):
+        flip(path, end - 60 + position, mask)
+    if flipped:
+        flip(path, end - 30, 0x40)
+
+    assert [finding.what for finding in audited(tmp_path) if told in finding.what] != []
+
+
 def test_a_replaced_block_breaks_the_chain(tmp_path: Path) -> None:
     """Given two logs of one chain, When a segment of one stands in the other, Then that is named."""
     one, other = tmp_path / "one", tmp_path / "other"

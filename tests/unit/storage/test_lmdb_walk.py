@@ -17,7 +17,7 @@ from tests.unit.storage.toy_directory import CHAIN, flip, replay, write_blocks
 from vervain.ledger.machine.application import Application
 from vervain.ledger.machine.block import Block
 from vervain.storage.files import RealFiles
-from vervain.storage.lmdb_pages import PageDamage
+from vervain.storage.lmdb_pages import META_BYTES, PageDamage, parse_meta
 from vervain.storage.lmdb_walk import LiveRow, LmdbWalk
 from vervain.storage.state_compare import compare_rows
 from vervain.storage.state_store import ENGINE, StateStore
@@ -209,6 +209,20 @@ def test_two_pages_changed_into_each_other_are_named(bench: Bench) -> None:
         assert {one // PAGE_BYTES, other // PAGE_BYTES} <= {page_of(at) for at, _ in bench.walk()}
     finally:
         bench.data_file.write_bytes(whole)
+
+
+def test_a_list_of_free_pages_out_of_order_is_named(bench: Bench) -> None:
+    """Given two free pages listed the wrong way round, When the file is walked, Then the second is named."""
+    whole = bench.data_file.read_bytes()
+    newest = max((parse_meta(whole[at : at + META_BYTES], at) for at in (0, PAGE_BYTES)), key=lambda m: m.transaction)
+    with closing(RealFiles().open(bench.data_file)) as file:
+        rows = LmdbWalk(bench.data_file, file, lambda offset, what: None).rows(newest.free)
+        at = next(row.value_at for row in rows if row is not None and len(row.value) >= 24) + 8
+    bench.data_file.write_bytes(whole[:at] + whole[at + 8 : at + 16] + whole[at : at + 8] + whole[at + 16 :])
+    found = bench.walk()
+    bench.data_file.write_bytes(whole)
+
+    assert found == [(at + 8, "The list of free pages is out of order")]
 
 
 def _entry_places(bench: Bench) -> list[int]:

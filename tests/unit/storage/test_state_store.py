@@ -78,6 +78,7 @@ def test_everything_of_a_block_is_read_again(tmp_path: Path) -> None:
         assert (view.get(b"\0\1a"), view.get(b"\0\1b")) == (None, b"4")
         assert list(view.bucket_roots()) == [(9, b"s" * 32)]
         assert (view.bucket(7), view.bucket(9)) == (b"", pairs)
+        assert list(view.database("buckets")) == [((9).to_bytes(4, "big"), pairs)]
         assert (view.tile(0, 0), view.tile(1, 0), view.tile(1, 1)) == (bytes(64), b"t" * 32, b"")
         assert (view.outcomes(0), view.outcomes(1), view.outcomes(2)) == (b"[0]", b"[]", None)
         assert (view.unexpired_get(b"k1"), list(view.unexpired_range(b"", b"z"))) == (None, [(b"k2", b"v2")])

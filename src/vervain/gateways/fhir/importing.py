@@ -109,7 +109,7 @@ class Importer:
         waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]] = defaultdict(dict)
         for number, path in enumerate(files, 1):
             try:
-                read = read_fhir_file(path)
+                read = read_fhir_file(path, custodian=self._custodian.hex() if self._custodian else "")
             except BadFile as error:
                 failed.append(FailedFile(file=str(path), position=str(error.position), reason=error.reason))
                 continue

@@ -22,7 +22,10 @@ TRAILER_BYTES = 8  # CRC-32 and length
         ("A.JSON", CONTENT),
         ("a.ndjson", CONTENT),
         ("a.json.gz", PACKED),
-        ("a.ndjson.gz", gzip.compress(CONTENT[:9]) + gzip.compress(b"") + gzip.compress(CONTENT[9:])),
+        (
+            "a.ndjson.gz",
+            gzip.compress(CONTENT[:9], mtime=0) + gzip.compress(b"", mtime=0) + gzip.compress(CONTENT[9:], mtime=0),
+        ),
     ],
 )
 def test_whole_file_is_read(tmp_path: Path, name: str, stored: bytes) -> None:

@@ -356,6 +356,12 @@ class TestDispute:
         commit(ward)
         assert ward.refusal(signer, DisputeRecord(record=1)) == RecordsReason.NOT_THE_SUBJECT
 
+    @pytest.mark.parametrize("signer", [SOUTH, STRANGER, SHE, OTHER])
+    def test_refused_when_a_stranger_disputes_for_a_patient_in_custody(self, ward: Ward, signer: str) -> None:
+        """Given a record of a patient in custody, when others than his hospital dispute it, then NOT_THE_SUBJECT."""
+        commit(ward, HE)
+        assert ward.refusal(signer, DisputeRecord(record=1)) == RecordsReason.NOT_THE_SUBJECT
+
     def test_refused_for_the_custodians_own_document(self, ward: Ward) -> None:
         """Given the hospital's own document, when the hospital disputes it, then SUBJECT_NOT_A_PATIENT."""
         commit(ward, NORTH)

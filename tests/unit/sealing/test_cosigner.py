@@ -9,9 +9,9 @@ import pytest
 
 from vervain.ledger.primitives.hashing import EMPTY_ROOT, leaf_hash
 from vervain.ledger.primitives.merkle_log import TILE_WIDTH, TiledTree, root_of
-from vervain.node import cosigner as cosigner_module
-from vervain.node.cosigner import Cosigner, CosignerStateDamaged, CosignReason, CosignRefused, SignedHead
+from vervain.sealing import cosigner as cosigner_module
 from vervain.sealing.checkpoints import Checkpoint, verify_cosignature
+from vervain.sealing.cosigner import Cosigner, CosignerStateDamaged, CosignReason, CosignRefused, SignedHead
 from vervain.sealing.errors import KeyFileRefused
 from vervain.sealing.keys import SigningKey
 
