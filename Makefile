@@ -66,5 +66,5 @@ network-demo: ## four members over the network engine (comes with the network is
 	exit 4  # unavailable
 
 docs: setup ## checks the documentation and regenerates its generated parts
-	if [ -f tests/tidy/generated_docs.py ]; then $(BIN)/python -m tests.tidy.generated_docs; fi
-	$(BIN)/python -m pytest tests/tidy/test_docs.py
+	$(BIN)/python -m tests.tidy.generated_docs
+	$(BIN)/python -m pytest tests/tidy/test_docs.py tests/tidy/test_pages.py

@@ -62,9 +62,7 @@ class Life:
 
     def share(self, wallet: Wallet, custodian: int) -> Reader:
         """Let a patient grant the reader what a custodian keeps."""
-        reader, _ = share(
-            self.cast, wallet, custodian=f"custodian {custodian}", reader=READER, purpose=READ_PURPOSE
-        )
+        reader, _ = share(self.cast, wallet, custodian=f"custodian {custodian}", reader=READER, purpose=READ_PURPOSE)
         return reader
 
     def read(self, wallet: Wallet, custodian: int, reader: Reader, records: list[int]) -> list[ReadDocument]:

@@ -172,9 +172,7 @@ POINTS = ["admit", "keep", "register", "submit", "answer", "number", "wrap"]
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_interrupted_import_goes_on(
-    root: Path, files: list[Path], point: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_import_goes_on(root: Path, files: list[Path], point: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Given an import that breaks off: before or after a transaction is ordered, before its documents are numbered, ...
     When it is run again on a node that was started anew.
@@ -258,7 +256,9 @@ def _require_whole(root: Path, files: list[Path]) -> None:
     assert len(documents) == len(records) == len(distinct(files))
     assert sorted(each.commitment for each in documents) == sorted(each.commitment for each in records)
     assert sorted(each.record for each in documents) == sorted(each.record for each in records)
-    own = {f"Patient/{each['id']}" for file in files for each in resources_of(file) if each["resourceType"] == "Patient"}
+    own = {
+        f"Patient/{each['id']}" for file in files for each in resources_of(file) if each["resourceType"] == "Patient"
+    }
     assert set(wallets) == own
     assert sum(map(len, wallets.values())) == len(distinct(files)) - 4  # two organisations, two practitioners
     assert list(audit_node(root)) == []
@@ -320,7 +320,7 @@ def test_the_sample_bundles(root: Path) -> None:
     """
     Given the 64 sample bundles.
     When they are imported twice.
-    Then 19,676 resources give 19,576 records and 100 already there, stored as received; the second time changes nothing.
+    Then 19,676 resources give 19,576 records, 100 already there, stored as received; the second time changes nothing.
     """
     with Node(root) as node:
         importer = Importer(node)

@@ -181,11 +181,15 @@ def bad_signature(sender: Sender) -> list[bytes]:
 
 
 def key_not_active(sender: Sender) -> list[bytes]:
-    """A key nobody registered, one that was replaced, or one of another actor."""
+    """A key nobody registered, one that was replaced, one of another actor, or of a member that is not active."""
     g = sender.g
     draft, stranger, old_key = sender.simple(), g.keyring.fresh(), g.pick(g.known.old_keys)
     if draft is None:
         return []
+    gone = g.pick(g.known.organisations, lambda each: not g.is_member(each))
+    if gone is not None and g.chance.random() < 0.5:
+        absent = sender.simple(gone)
+        return [] if absent is None else [sender.seal(absent)]
     if old_key is not None and g.chance.random() < 0.6:
         party = g.keyring.by_key[old_key]
         return [sender.seal(draft._replace(party=party)), sender.seal(draft._replace(party=party, actor=party.id))]

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from tests.simulation.parties import Founding, Keyring, Party
+from tests.simulation.parties import Keyring, Party
 from vervain.ledger.machine.module import Message
 from vervain.ledger.machine.outcome import Event
 from vervain.ledger.machine.store import Store
@@ -90,8 +90,8 @@ class Generator:
         now: The newest block's time.
     """
 
-    def __init__(self, chance: random.Random, keyring: Keyring, founding: Founding, chain: str) -> None:
-        self.chance, self.keyring, self.founding, self.chain = chance, keyring, founding, chain
+    def __init__(self, chance: random.Random, keyring: Keyring, chain: str) -> None:
+        self.chance, self.keyring, self.chain = chance, keyring, chain
         self.known = Known()
         self.store: Store
         self.now = 0

@@ -25,7 +25,7 @@ LOWERED: Final[tuple[tuple[ModuleType, str, int], ...]] = (
     (replay_window, "UNEXPIRED_FORGOTTEN_PER_BLOCK_MAX", 5),
     (replay_window, "UNEXPIRED_PER_ORGANISATION_MAX", 30),
     (table, "ROW_BYTES_MAX", 4_000),
-    (changes, "RULE_TABLES_MAX", 3),
+    (changes, "RULE_TABLES_MAX", 2),
     (changes, "VALIDATORS_MAX", 3),
     (votes, "OPEN_PROPOSALS_MAX", 3),
     (licences, "LICENCES_PER_HOLDER_MAX", 3),

@@ -20,7 +20,6 @@ import uvicorn
 from vervain.ledger.primitives.hashing import leaf_hash
 from vervain.ledger.primitives.merkle_log import TiledTree, root_of
 from vervain.node.config import WitnessSettings as WitnessAddress
-from vervain.sealing.cosigner import CosignerStateDamaged
 from vervain.node.witnesses import Witnesses, format_request
 from vervain.sealing.checkpoints import (
     Checkpoint,
@@ -31,6 +30,7 @@ from vervain.sealing.checkpoints import (
     parse_signature_lines,
     verify_cosignature,
 )
+from vervain.sealing.cosigner import CosignerStateDamaged
 from vervain.sealing.errors import KeyFileRefused
 from vervain.sealing.keys import SigningKey
 from vervain.witness import (

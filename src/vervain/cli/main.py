@@ -6,9 +6,12 @@ Commands are imported when they run, so that `vervain --help` is quick.
 
 import sys
 
-from cyclopts import App
-
 from vervain import __version__
+
+try:
+    from cyclopts import App
+except ModuleNotFoundError:
+    sys.exit("The vervain command comes with the node. Install it: pip install 'vervain[node]'")
 
 app = App(
     name="vervain",

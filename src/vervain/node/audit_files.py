@@ -11,6 +11,7 @@ A finding names the file, never anything in it.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +25,13 @@ from vervain.ledger.primitives.codec import decode
 from vervain.ledger.primitives.errors import VervainError
 from vervain.node.category_secrets import SECRETS_FILE, CategorySecrets
 from vervain.node.config import NodeSettings, read_settings
-from vervain.node.desk import OUTBOX, SLOT_BACKUPS
+from vervain.node.desk import SLOT_BACKUPS
 from vervain.node.directory import DataDirectory
 from vervain.node.founding import COSIGNING_KEY_FILE, ENGINE_KEY_FILE, KEM_KEY_FILE, SIGNING_KEY_FILE
-from vervain.node.outbox import Outbox
+from vervain.node.outbox import OUTBOX, read_outgoing
 from vervain.sdk.wallet_file import read_wallet
 from vervain.sealing.cosigner import STATE_BYTES_MAX, SignedHead
-from vervain.sealing.keys import read_kem_key, read_private_file, read_signing_key
+from vervain.sealing.keys import KemKey, SigningKey, read_kem_key, read_private_file, read_signing_key
 from vervain.storage.backup import KnownHead, require_not_behind
 from vervain.storage.errors import Corrupt
 from vervain.storage.findings import Finding
@@ -80,17 +81,17 @@ def _checks(
     if settings is not None:
         yield from _node_keys(directory, settings, state)
     if directory.cosigner_state.exists():
-        yield directory.cosigner_state, lambda: _check_cosigned(directory.cosigner_state, chain, state)
+        yield directory.cosigner_state, partial(_check_cosigned, directory.cosigner_state, chain, state)
     for organisation in directory.served_members():
         folder = directory.member(organisation)
         yield from _member_keys(folder, organisation, state)
         if (folder / SECRETS_FILE).exists():
-            yield folder / SECRETS_FILE, lambda folder=folder: CategorySecrets(folder / SECRETS_FILE)  # type: ignore[misc]
+            yield folder / SECRETS_FILE, partial(CategorySecrets, folder / SECRETS_FILE)
         for path in sorted((folder / OUTBOX).glob("*")):
-            yield path, lambda path=path: Outbox.read(path)  # type: ignore[misc]
+            yield path, partial(read_outgoing, path)
         for path in sorted((folder / SLOT_BACKUPS).glob("*")):
             keys = None if settings is None else directory.root / settings.slot_backup_keys
-            yield path, lambda path=path, keys=keys, own=organisation: _check_backup(path, keys, own)  # type: ignore[misc]
+            yield path, partial(_check_backup, path, keys, organisation)
     yield from _imported(directory)
 
 
@@ -103,20 +104,19 @@ def _node_keys(directory: DataDirectory, settings: NodeSettings, state: StateVie
     }
     for name, expected in known.items():
         path = directory.keys / name
-        yield path, lambda path=path, expected=expected: _require_same(  # type: ignore[misc]
-            path, read_signing_key(path).public_key, expected
-        )
+        yield path, partial(_check_key, path, read_signing_key, expected)
 
 
 def _member_keys(folder: Path, organisation: bytes, state: StateView | None) -> Iterator[Check]:
     """A member's keys are those that the ledger has for it."""
     actor = None if state is None else identity.actor(Store(state), organisation)
     signing, kem = folder / KEYS / SIGNING_KEY_FILE, folder / KEYS / KEM_KEY_FILE
-    yield signing, lambda: _require_same(signing, read_signing_key(signing).public_key, actor and actor.key)
-    yield kem, lambda: _require_same(kem, read_kem_key(kem).public_key, actor and actor.kem_key)
+    yield signing, partial(_check_key, signing, read_signing_key, actor.key if actor else None)
+    yield kem, partial(_check_key, kem, read_kem_key, actor.kem_key if actor else None)
 
 
-def _require_same(path: Path, found: bytes, expected: bytes | None) -> None:
+def _check_key(path: Path, read: Callable[[Path], SigningKey | KemKey], expected: bytes | None) -> None:
+    found = read(path).public_key
     if expected is not None and found != expected:
         raise Corrupt(path, 0, _NOT_THE_LEDGERS)
 
@@ -148,9 +148,9 @@ def _imported(directory: DataDirectory) -> Iterator[Check]:
     organisations = directory.imports / "organisations.json"
     if organisations.exists():
         served = frozenset(directory.served_members())
-        yield organisations, lambda: _check_organisations(organisations, served)
+        yield organisations, partial(_check_organisations, organisations, served)
     for path in sorted((directory.imports / "wallets").glob("*")):
-        yield path, lambda path=path: read_wallet(path, passphrase=None)  # type: ignore[misc]
+        yield path, partial(read_wallet, path, passphrase=None)
 
 
 def _check_organisations(path: Path, served: frozenset[bytes]) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from vervain.ledger.primitives.codec import Bytes32, decode, encode
 from vervain.node.summed_file import read_summed_file, write_summed_file
 
+SECRETS_FILE: Final = "category.secrets"
 SECRETS_BYTES_MAX: Final = 128 * 2**20  # about a million relationships
 
 

@@ -14,6 +14,7 @@ import msgspec
 from vervain.ledger.primitives.codec import decode, encode
 from vervain.node.summed_file import read_summed_file, write_summed_file
 
+OUTBOX: Final = "outbox"  # the folder's name in a member's folder
 OUTBOX_BYTES_MAX: Final = 4_000_000  # one file: a transaction and the numbers of its documents
 
 
@@ -47,7 +48,15 @@ class Outbox:
         Raises: Corrupt, NotCanonical, KeyFileRefused.
         """
         for path in sorted(self._directory.glob("*.commit")):
-            yield decode(read_summed_file(path, OUTBOX_BYTES_MAX), OutgoingCommit)
+            yield read_outgoing(path)
 
     def _path(self, txid: bytes) -> Path:
         return self._directory / f"{txid.hex()}.commit"
+
+
+def read_outgoing(path: Path) -> OutgoingCommit:
+    """Return one outgoing transaction.
+
+    Raises: Corrupt, NotCanonical, KeyFileRefused.
+    """
+    return decode(read_summed_file(path, OUTBOX_BYTES_MAX), OutgoingCommit)

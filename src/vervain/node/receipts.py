@@ -63,7 +63,7 @@ class ReceiptDesk:
             if summary.height == 0 or position >= len(block.transactions):
                 raise NotFound(MachineReason.ROW_NOT_FOUND, leaf=leaf_index)
             transaction = Transaction.from_checked(block.transactions[position], CATALOGUE.message_decoder)
-            if entry_index >= len(transaction.entries):
+            if not 0 <= entry_index < len(transaction.entries):
                 raise NotFound(MachineReason.ROW_NOT_FOUND, entry=entry_index)
             proof = EntryProof(
                 leaf=_transaction_leaf(state, block, position, transaction),

@@ -14,7 +14,6 @@ import os
 import secrets
 import stat
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from pathlib import Path
 from typing import Final
 
@@ -185,7 +184,7 @@ def _read(path: Path, kind: str) -> bytes:
     words = read_private_file(path, KEY_FILE_BYTES_MAX).decode("ascii", "replace").split()
     try:
         private = b64decode(words[2], validate=True) if words[:2] == [_FIRST_WORD, kind] and len(words) == 3 else b""
-    except Base64Error:
+    except ValueError:  # not base64, or not even ASCII
         private = b""
     if len(private) != KEY_BYTES:
         raise KeyFileRefused(

@@ -340,6 +340,8 @@ class LmdbWalk:
         try:
             page = self._read(number, referrer_at)
             entries = find_entries(page, leaf, order)
+            if entries.damage and _is_of_another_kind(page, number, leaf, order):
+                raise PageDamage(referrer_at, "This leads to a page of another kind")
             if leaf:
                 here = first_difference(page[:8], number.to_bytes(8, "little"))
                 blamed = referrer_at if here == 8 else base + here  # a page of another number was copied here
@@ -516,6 +518,16 @@ def _unlike(key: bytes, names: list[str]) -> int:
         if len(name) == len(key)
     ]
     return first_difference(key, min(likes)[1]) if likes else 0
+
+
+def _is_of_another_kind(page: bytes, number: int, leaf: bool, order: Order) -> bool:
+    """Is this a sound page that is not of the kind expected? Then what led here is wrong, not the page."""
+    header = parse_header(page)
+    if header.number != number or header.flags == (LEAF if leaf else BRANCH):
+        return False
+    if header.flags in (LEAF, BRANCH):
+        return not find_entries(page, header.flags == LEAF, order).damage
+    return header.flags == OVERFLOW
 
 
 def _require_place(

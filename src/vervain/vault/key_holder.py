@@ -10,7 +10,6 @@ Source: architecture.md "Patients" (erasure destroys key slots).
 
 import secrets
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
@@ -99,7 +98,7 @@ class SoftwareKeyHolder:
         words = read_private_file(path, _FILE_BYTES_MAX).decode("ascii", "replace").split()
         try:
             key = b64decode(words[1], validate=True) if len(words) == 2 and words[0] == _FIRST_WORD else b""
-        except Base64Error:
+        except ValueError:  # not base64, or not even ASCII
             key = b""
         if len(key) != FILE_KEY_BYTES:
             raise Tampered(

@@ -43,11 +43,13 @@ class SlotBackups:
 
         Raises: KeyFileRefused, VaultError when there are too many.
         """
-        if len(self._files()) >= BACKUPS_MAX:
+        files = self._files()
+        if len(files) >= BACKUPS_MAX:
             raise VaultError(
                 "There are too many slots backups", why=f"{BACKUPS_MAX} are the most", do="Let some lapse."
             )
-        path = self._directory / f"slots-{now:012d}.backup"
+        same_second = sum(file.name.startswith(f"slots-{now:012d}") for file in files)
+        path = self._directory / f"slots-{now:012d}{f'-{same_second:03d}' if same_second else ''}.backup"
         write_slot_file(
             path,
             [*slots.older(), *slots.live()],

@@ -21,7 +21,7 @@ def commit(node: Node) -> None:
 
 
 def test_newest_is_signed_once_for_each_size(tmp_path: Path) -> None:
-    """Given a log, then its head is signed by the node, kept while the log does not grow, and signed anew when it does."""
+    """Given a log, then its head is signed once while the log does not grow, and signed anew when it does."""
     found(tmp_path / "node")
     with Node(tmp_path / "node") as node:
         commit(node)
@@ -65,7 +65,7 @@ def test_restored_behind_the_cosigner_refuses(tmp_path: Path) -> None:
         node.checkpoints.newest()
     shutil.copy(root / "cosigner.state", tmp_path / "older" / "cosigner.state")
     older = Node(tmp_path / "older")
-    with pytest.raises(StorageError, match="has cosigned a log of") as caught:
+    with pytest.raises(StorageError, match="were already cosigned") as caught:
         older.start()
     older.stop()
     assert "backup" in caught.value.do
@@ -86,6 +86,6 @@ def test_other_history_than_the_signed_one_refuses(tmp_path: Path) -> None:
             node.checkpoints.newest()
     shutil.copy(root / "cosigner.state", tmp_path / "other" / "cosigner.state")
     other = Node(tmp_path / "other")
-    with pytest.raises(StorageError, match="differs from the one this node cosigned"):
+    with pytest.raises(StorageError, match="not those that were cosigned"):
         other.start()
     other.stop()

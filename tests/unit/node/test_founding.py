@@ -97,7 +97,7 @@ def test_refused_when_not_a_genesis_file(tmp_path: Path, broken: str) -> None:
 
 
 def test_content_holds_no_names_and_sorts_roles(tmp_path: Path) -> None:
-    """Given a genesis file, then the agreed content is canonical, hosts are ids, and no organisation's name is in it."""
+    """Given a genesis file, then the agreed content is canonical, names hosts by id, and holds no names."""
     path = tmp_path / "genesis.toml"
     path.write_text(toml_of())
     content = genesis_content(read_genesis_file(path))
@@ -129,7 +129,7 @@ def read_one(tmp_path: Path) -> GenesisMember:
 
 
 def test_founded_alone_has_keys_settings_and_one_validator(tmp_path: Path) -> None:
-    """Given a chain founded by one organisation, then its keys are private, its settings its own, and it validates alone."""
+    """Given a chain founded by one organisation, then its keys are private, and it validates alone."""
     organisation = found(tmp_path / "node")
     directory = DataDirectory(tmp_path / "node")
     settings = read_settings(directory.settings)

@@ -45,7 +45,7 @@ def test_entry_receipt_proves_each_entry(node: Node) -> None:
     desk = desk_of(node)
     messages = [CommitRecord(subject=desk.organisation, commitment=bytes([number]) * 32) for number in range(3)]
     outcome = desk.send(*messages)
-    assert outcome.leaf_index is not None
+    assert isinstance(outcome.leaf_index, int)
     for number, message in enumerate(messages):
         ours, _ = proved(node, node.receipt(outcome.leaf_index, number))
         assert ours.applied and ours.entry == encode(message)
@@ -84,7 +84,7 @@ def test_refused_transaction_is_never_shown_as_applied(node: Node) -> None:
     with pytest.raises(NotApplied) as caught:
         desk.send(EraseRecord(record=999_999, certificate_digest=bytes(32)))
     leaf = caught.value.outcome.leaf_index
-    assert leaf is not None
+    assert isinstance(leaf, int)
     ours, theirs = proved(node, node.receipt(leaf))
     assert not ours.applied and not theirs.applied and ours.code == caught.value.outcome.code
 
@@ -122,7 +122,7 @@ def test_not_found(node: Node) -> None:
     desk = desk_of(node)
     outcome = desk.send(CommitRecord(subject=desk.organisation, commitment=bytes(32)))
     size, leaf = node.head.log_size, outcome.leaf_index
-    assert leaf is not None
+    assert isinstance(leaf, int)
     for index, entry in ((size, 0), (-1, 0), (0, 0), (size - 1, 0), (leaf, 1), (leaf, -1)):
         with pytest.raises(NotFound):
             node.receipt(index, entry)
@@ -135,7 +135,7 @@ def test_outcome_is_made_again_from_the_log(node: Node) -> None:
     """Given an applied transaction, then what is stored gives its outcome; a leaf that is no transaction gives none."""
     desk = desk_of(node)
     outcome = desk.send(CommitRecord(subject=desk.organisation, commitment=bytes(32)))
-    assert outcome.leaf_index is not None
+    assert isinstance(outcome.leaf_index, int)
     again = node.receipts.outcome_at(outcome.leaf_index)
     assert (again.txid, again.code, again.height, again.leaf_index) == (
         outcome.txid,

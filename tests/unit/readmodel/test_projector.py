@@ -92,7 +92,7 @@ def test_stop_after_any_height_gives_the_same_rows(
 
 
 def test_failure_in_a_block_leaves_no_part_of_it(feed: StoredFeed, tmp_path: Path) -> None:
-    """Given outcomes that cannot be read in the middle, then what was projected before stays whole, and a repair goes on."""
+    """Given outcomes that cannot be read, then what was projected before stays whole, and a repair goes on."""
 
     class Broken(ShortFeed):
         def outcome_bytes(self, height: int) -> bytes:

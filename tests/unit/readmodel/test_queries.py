@@ -64,7 +64,7 @@ def matches(row: AccessRow, asked: AccessFilter) -> bool:
 
 
 def test_every_combination_of_filters(engine: Engine) -> None:
-    """Given every combination of fields, with values that match and some that do not, then the rows are those by hand."""
+    """Given every combination of fields, values that match or not, then the rows are those filtered by hand."""
     everything = accesses(engine, AccessFilter(rows=PAGE_ROWS_MAX))
     assert [each.access for each in everything] == list(range(12, 0, -1))
     one, other = everything[3], everything[-1]
@@ -109,7 +109,7 @@ def test_no_page_is_longer_than_the_maximum(empty: Engine) -> None:
 
 
 def test_consents_of_a_patient(engine: Engine) -> None:
-    """Given a patient's two grants, one withdrawn, and a denial, then all three are told, newest first, and no other's."""
+    """Given two grants, one withdrawn, and a denial, then all three are told, newest first, and no other's."""
     grantor = accesses(engine, AccessFilter())[0].grantor
     found = consents(engine, (grantor,))
     assert [each.kind for each in found] == ["deny", "grant", "grant"]

@@ -4,7 +4,7 @@
 The header is what is signed; `root` binds the entries through salted leaves, so that a receipt for one entry gives no
 handle for guessing its neighbours. A single message is a batch of one.
 
-Source: architecture.md "The agreed formats"; RFC 9162 section 2.1.1; decision 0001 of the formats.
+Source: architecture.md "The agreed formats"; RFC 9162 section 2.1.1; decision 0005.
 """
 
 from hashlib import sha256

@@ -71,7 +71,7 @@ def actor_registered(rows: Rows, _place: Place, _message: object, event: ActorRe
 
 def key_rotated(rows: Rows, _place: Place, _message: object, event: KeyRotated) -> None:
     """End the old key, add the new one."""
-    rows.update(KEYS, {"key": event.old_key}, revoked_at=event.rotated_at)
+    rows.update(KEYS, {"key": event.old_key, "revoked_at": None}, revoked_at=event.rotated_at)  # unless revoked before
     rows.insert(KEYS, key=event.new_key, actor=event.actor, active_from=event.rotated_at)
     rows.update(ACTORS, {"actor": event.actor}, key=event.new_key, epoch=event.epoch)
     if event.custody is not UNSET:

@@ -25,7 +25,10 @@ FOUNDING_MEMBERS_MAX: Final = 1_000
 RULE_TABLE_ROWS_MAX: Final = 2_000
 RULE_TABLE_COLUMNS_MAX: Final = 32
 WORK_TALLY: Final = 2 * VALIDATORS_MAX  # each validator and its ballot are read
-WORK_CHANGE: Final = 250  # the dearest change: all rule table heads are counted, or all validators' keys compared
+WORK_CHECK: Final = (
+    200  # the dearest check: all rule table heads are counted, or all validators read and two keys vetted
+)
+WORK_APPLY: Final = 8  # a change, its proposal and its index row are written
 WORK_PROPOSE: Final = 24  # the proposer's open proposals are looked through, the proposal and its ballot written
 WORK_VOTE: Final = 6
 
@@ -216,7 +219,7 @@ AnyChange = AdmitMember | SuspendMember | ReinstateMember | MoveMember | SetVali
 class Propose(Message, frozen=True, kw_only=True, tag="consortium.propose"):
     """Put a change to the vote, signed by a validator's organisation; it counts as its yes."""
 
-    WORK: ClassVar[int] = WORK_PROPOSE + WORK_TALLY + WORK_CHANGE
+    WORK: ClassVar[int] = WORK_PROPOSE + 2 * WORK_CHECK + WORK_TALLY + WORK_APPLY
 
     change: AnyChange
 
@@ -229,7 +232,7 @@ class Vote(Message, frozen=True, kw_only=True, tag="consortium.vote"):
         approve: Yes or no.
     """
 
-    WORK: ClassVar[int] = WORK_VOTE + WORK_TALLY + WORK_CHANGE
+    WORK: ClassVar[int] = WORK_VOTE + WORK_TALLY + WORK_CHECK + WORK_APPLY
 
     proposal: Bytes32
     approve: bool
@@ -238,7 +241,7 @@ class Vote(Message, frozen=True, kw_only=True, tag="consortium.vote"):
 class CountVotes(Message, frozen=True, kw_only=True, tag="consortium.count_votes"):
     """Count an open proposal again, after the validators changed and the votes cast already decide it."""
 
-    WORK: ClassVar[int] = WORK_VOTE + WORK_TALLY + WORK_CHANGE
+    WORK: ClassVar[int] = WORK_VOTE + WORK_TALLY + WORK_CHECK + WORK_APPLY
 
     proposal: Bytes32
 

@@ -31,7 +31,7 @@ LICENCES_PER_HOLDER_MAX: Final = 64
 LICENCE_CHANGES_MAX: Final = 1_000
 FOUNDING_ORGANISATIONS_MAX: Final = 1_000
 WORK_SIGNATURE: Final = 40  # work units of one Ed25519 check inside a rule
-WORK_KEY_CHECK: Final = 30  # work units of vetting a public key (a subgroup check)
+WORK_KEY_CHECK: Final = 32  # work units of vetting a public key (a subgroup check)
 
 Profession = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.:|-]*\Z")]
 """A profession as a code of the issuing register, lower case, e.g. `physician` or `isco-08:2212`."""

@@ -303,4 +303,4 @@ def test_work_covers_a_full_set_of_validators() -> None:
     """
     vote = Vote(proposal=bytes(32), approve=True)
     count = CountVotes(proposal=bytes(32))
-    assert [each.work_units() for each in (Propose(change=admission(NEWCOMER)), vote, count)] == [474, 456, 456]
+    assert [each.work_units() for each in (Propose(change=admission(NEWCOMER)), vote, count)] == [632, 414, 414]
