@@ -14,7 +14,7 @@ from vervain.ledger.machine.module import Message
 from vervain.ledger.machine.outcome import Event
 from vervain.ledger.machine.store import Store
 from vervain.ledger.machine.table import Key, Row, Table
-from vervain.ledger.modules.consent.messages import AccessDenied, ConsentGranted, RequestRead
+from vervain.ledger.modules.consent.messages import AccessDenied, ConsentGranted, ReadRequested, RequestRead
 from vervain.ledger.modules.consortium import queries as consortium
 from vervain.ledger.modules.consortium.messages import MemberAdmitted, ProposalMade, Role
 from vervain.ledger.modules.consortium.state import MEMBERS, OPEN_PROPOSALS
@@ -37,7 +37,7 @@ class Draft(NamedTuple):
 
 
 class Known:
-    """Ids that were announced, in order."""
+    """Ids that were announced, in order; `asked` holds every read request that was signed."""
 
     def __init__(self) -> None:
         self.members: list[bytes] = []
@@ -49,6 +49,7 @@ class Known:
         self.grants: list[bytes] = []
         self.denials: list[bytes] = []
         self.proposals: list[bytes] = []
+        self.asked: dict[bytes, RequestRead] = {}  # by record set
         self.requests: list[RequestRead] = []
         self.patients_records: list[int] = []
 
@@ -73,6 +74,8 @@ class Known:
                 self.grants.append(consent)
             case AccessDenied(consent=consent):
                 self.denials.append(consent)
+            case ReadRequested(record_set=record_set):
+                self.requests.append(self.asked[record_set])
             case ProposalMade(proposal=proposal):
                 self.proposals.append(proposal)
             case RecordCommitted(record=record, subject=subject, custodian=custodian) if subject != custodian:

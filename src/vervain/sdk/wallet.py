@@ -74,6 +74,7 @@ class Wallet:
 
     def __init__(self, chain: str, content: WalletContent) -> None:
         self.chain, self._content = chain, content
+        self._derived: dict[tuple[bytes, int, int], RelationshipKeys] = {}
 
     @classmethod
     def create(cls, chain: str) -> Self:
@@ -408,7 +409,11 @@ class Wallet:
         return relationship
 
     def _keys(self, counterparty: bytes, master: int, epoch: int) -> RelationshipKeys:
-        return relationship_keys(self._content.masters[master], counterparty, epoch)
+        derived = self._derived.get((counterparty, master, epoch))
+        if derived is None:
+            derived = relationship_keys(self._content.masters[master], counterparty, epoch)
+            self._derived[counterparty, master, epoch] = derived
+        return derived
 
     def _next_keys(self, counterparty: bytes) -> RelationshipKeys:
         known = self.relationship(counterparty)

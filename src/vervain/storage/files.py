@@ -82,7 +82,7 @@ class FileLayer(Protocol):
 
 
 @contextmanager
-def _told_plainly(act: str, path: Path) -> Iterator[None]:
+def told_plainly(act: str, path: Path) -> Iterator[None]:
     """Translate the system's errors. The file's name is told, never what is in it."""
     try:
         yield
@@ -109,7 +109,7 @@ class _RealFile:
         self._path, self._descriptor = path, descriptor
 
     def read(self, offset: int, length: int) -> bytes:
-        with _told_plainly("read", self._path):
+        with told_plainly("read", self._path):
             block = os.pread(self._descriptor, length, offset)
             if len(block) == length or not block:
                 return block
@@ -121,7 +121,7 @@ class _RealFile:
             return b"".join(pieces)
 
     def append(self, encoded: bytes) -> None:
-        with _told_plainly("write to", self._path):
+        with told_plainly("write to", self._path):
             written = os.write(self._descriptor, encoded)
             while written < len(encoded):
                 written += os.write(self._descriptor, memoryview(encoded)[written:])
@@ -130,11 +130,11 @@ class _RealFile:
         return os.fstat(self._descriptor).st_size
 
     def truncate(self, length: int) -> None:
-        with _told_plainly("shorten", self._path):
+        with told_plainly("shorten", self._path):
             os.ftruncate(self._descriptor, length)
 
     def sync(self) -> None:
-        with _told_plainly("sync", self._path):
+        with told_plainly("sync", self._path):
             os.fdatasync(self._descriptor)
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class RealFiles:
 
     def open(self, path: Path, *, create: bool = False) -> OpenFile:
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
-        with _told_plainly("create" if create else "open", path):
+        with told_plainly("create" if create else "open", path):
             return _RealFile(path, os.open(path, flags, FILE_MODE))
 
     def list(self, directory: Path) -> tuple[str, ...]:
@@ -168,20 +168,20 @@ class RealFiles:
         if directory.is_dir():
             return
         self.make_directory(directory.parent)
-        with _told_plainly("make the directory", directory):
+        with told_plainly("make the directory", directory):
             directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         self.sync_directory(directory.parent)
 
     def rename(self, source: Path, target: Path) -> None:
-        with _told_plainly("rename", source):
+        with told_plainly("rename", source):
             os.rename(source, target)
 
     def remove(self, path: Path) -> None:
-        with _told_plainly("remove", path):
+        with told_plainly("remove", path):
             path.unlink(missing_ok=True)
 
     def sync_directory(self, directory: Path) -> None:
-        with _told_plainly("sync the directory", directory):
+        with told_plainly("sync the directory", directory):
             descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
@@ -195,7 +195,7 @@ def hold_directory(directory: Path) -> Iterator[None]:
 
     Raises: StorageError when another process holds it.
     """
-    with _told_plainly("lock", directory):
+    with told_plainly("lock", directory):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

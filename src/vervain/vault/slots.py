@@ -22,7 +22,8 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vervain.sealing.keys import read_private_file, write_private_file
-from vervain.storage.errors import Corrupt
+from vervain.storage.errors import Corrupt, StorageError
+from vervain.storage.files import told_plainly
 from vervain.vault.errors import KeyErased, VaultError
 from vervain.vault.key_holder import KeyHolder
 from vervain.vault.overwriting import overwrite_and_remove
@@ -195,6 +196,18 @@ class Slots:
 
     def _append(self, slots: Sequence[Slot]) -> None:
         sealed = encode_segments(slots, cipher=self._cipher, header=self._header, offset=self._length)
+        try:
+            with told_plainly("write to", self._path):
+                self._write_at_end(sealed)
+        except StorageError:
+            self._cut(self._length)  # what was written of it must not stand behind the next, perhaps shorter, segment
+            raise
+        self._length += len(sealed)
+        for slot in slots:
+            _remember(slot, self._slots, self._older)
+            self._next_number = max(self._next_number, slot.number + 1)
+
+    def _write_at_end(self, sealed: bytes) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             written = 0
@@ -203,10 +216,6 @@ class Slots:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        self._length += len(sealed)
-        for slot in slots:
-            _remember(slot, self._slots, self._older)
-            self._next_number = max(self._next_number, slot.number + 1)
 
     def _replace_file(self, slots: Iterable[Slot], applied: int, next_number: int) -> None:
         """Put a new file, under a new key, in the old one's place; the old keeps another name until overwritten."""

@@ -28,7 +28,6 @@ from vervain.ledger.modules.identity.messages import ActorStatus, Custody
 from vervain.ledger.modules.identity.state import ACTORS, Actor
 
 AIMS: Final = Aims()
-REQUESTS_KEPT: Final = 50  # newest read requests that somebody may send again
 
 
 # Forms
@@ -128,8 +127,7 @@ def request_form(g: Generator, named: bytes, consent: Consent, **changes: object
         expires_at=terms.expires_at,
         signature=g.keyring.by_key[consent.terms.reader_key].sign(terms.signed_bytes()),
     )
-    g.known.requests.append(request)
-    del g.known.requests[:-REQUESTS_KEPT]
+    g.known.asked[request.record_set] = request
     return request
 
 
@@ -182,7 +180,9 @@ def replace_grant(g: Generator) -> Draft | None:
 @AIMS.at(APPLIED, 2)
 def deny(g: Generator) -> Draft | None:
     """Deny everything or a category."""
-    return _given(g, g.patient(), lambda patient: denial_form(g, patient))
+    granted = _live(g, g.known.grants) if g.chance.random() < 0.7 else None
+    patient = g.patient() if granted is None else g.row(CONSENTS, granted).grantor
+    return _given(g, patient, lambda patient: denial_form(g, patient))
 
 
 @AIMS.at(APPLIED, 2)
@@ -368,7 +368,7 @@ def deny_two_scopes(g: Generator) -> Draft | None:
     )
 
 
-@AIMS.at(Reason.OTHER_KIND)
+@AIMS.at(Reason.OTHER_KIND, 2)
 def mistake_a_denial_for_a_grant(g: Generator) -> Draft | None:
     """Read by a denial, deny a denial, or replace one kind by the other."""
     denial, grant = _live(g, g.known.denials), g.pick(g.known.grants)
@@ -431,7 +431,7 @@ def ask_to_read_as_a_patient(g: Generator) -> Draft | None:
     return g.signer(patient, request_form(g, grant, g.row(CONSENTS, grant)))
 
 
-@AIMS.at(Reason.WRONG_CUSTODIAN)
+@AIMS.at(Reason.WRONG_CUSTODIAN, 1.5)
 def ask_the_wrong_custodian(g: Generator) -> Draft | None:
     """Name another custodian than the grant's."""
     return _asked(g, _permitted(g), custodian=g.digest())
@@ -456,7 +456,6 @@ def ask_without_the_readers_signature(g: Generator) -> Draft | None:
     if grant is None or member is None:
         return None
     request = request_form(g, grant, g.row(CONSENTS, grant))
-    g.known.requests.pop()
     if g.chance.random() < 0.4:
         return _asked(g, grant, chain="another-chain")
     return g.signer(member, replace(request, record_set=g.digest()))
@@ -464,7 +463,7 @@ def ask_without_the_readers_signature(g: Generator) -> Draft | None:
 
 @AIMS.at(Reason.ALREADY_REQUESTED, 2)
 def ask_twice(g: Generator) -> Draft | None:
-    """Bring a request that may be on the ledger."""
+    """Bring a request that is on the ledger."""
     request, member = g.pick(g.known.requests, lambda each: each.expires_at >= g.now), g.member()
     return None if request is None or member is None else g.signer(member, request)
 
@@ -475,13 +474,13 @@ def read_by_a_withdrawn_grant(g: Generator) -> Draft | None:
     return _asked(g, _consent(g, g.known.grants, ConsentStatus.WITHDRAWN))
 
 
-@AIMS.at(Reason.REPLACED)
+@AIMS.at(Reason.REPLACED, 1.5)
 def read_by_a_replaced_grant(g: Generator) -> Draft | None:
     """Read by a replaced grant."""
     return _asked(g, _consent(g, g.known.grants, ConsentStatus.REPLACED))
 
 
-@AIMS.at(Reason.NOT_IN_FORCE)
+@AIMS.at(Reason.NOT_IN_FORCE, 2)
 def read_outside_the_period(g: Generator) -> Draft | None:
     """Read before or after a grant's period."""
 
@@ -493,7 +492,7 @@ def read_outside_the_period(g: Generator) -> Draft | None:
     return _asked(g, g.pick(g.known.grants, fits))
 
 
-@AIMS.at(Reason.PURPOSE_NOT_GRANTED, 1.5)
+@AIMS.at(Reason.PURPOSE_NOT_GRANTED, 2)
 def read_for_another_purpose(g: Generator) -> Draft | None:
     """Read for a purpose that the grant does not name."""
     grant = _permitted(g)
@@ -505,21 +504,26 @@ def read_for_another_purpose(g: Generator) -> Draft | None:
     return None if other is None else _asked(g, grant, purpose=other)
 
 
-@AIMS.at(Reason.CATEGORY_NOT_GRANTED)
+@AIMS.at(Reason.CATEGORY_NOT_GRANTED, 1.5)
 def read_another_category(g: Generator) -> Draft | None:
     """Read a category that the grant does not name."""
     return _asked(g, _permitted(g, lambda terms: bool(terms.categories)), categories=(g.digest(),))
 
 
-@AIMS.at(Reason.CATEGORY_NOT_NAMED)
+@AIMS.at(Reason.CATEGORY_NOT_NAMED, 2)
 def read_without_naming_categories(g: Generator) -> Draft | None:
     """Read without naming the categories where they must be named."""
     return _asked(g, _permitted(g, lambda terms: bool(terms.categories)), categories=())
 
 
-@AIMS.at(Reason.DENIED, 2)
+@AIMS.at(Reason.DENIED, 3)
 def read_against_a_denial(g: Generator) -> Draft | None:
     """Read by a grant of a patient who has denied."""
+
+    denial = g.pick(g.known.denials, lambda each: g.row(CONSENTS, each).status is ConsentStatus.ACTIVE)
+    if denial is None:
+        return None
+    grantor = g.row(CONSENTS, denial).grantor
 
     def fits(each: bytes) -> bool:
         terms = g.row(CONSENTS, each).terms
@@ -529,7 +533,8 @@ def read_against_a_denial(g: Generator) -> Draft | None:
         )
         return decision.reason is Reason.DENIED
 
-    return _asked(g, g.pick(g.known.grants, fits))
+    own = [each for each in g.known.grants if g.row(CONSENTS, each).grantor == grantor]
+    return _asked(g, g.pick(own, fits))
 
 
 @AIMS.at(Reason.WRONG_COUNT)
@@ -552,7 +557,7 @@ def anchor_with_a_gap(g: Generator) -> Draft | None:
     return g.signer(custodian, replace(anchor, first=anchor.first + 5, last=anchor.last + 5))
 
 
-@AIMS.at(Reason.GRANTOR_CLOSED)
+@AIMS.at(Reason.GRANTOR_CLOSED, 2)
 def grant_for_a_closed_patient(g: Generator) -> Draft | None:
     """Grant for a patient in custody who is closed."""
 

@@ -42,6 +42,7 @@ from vervain.ledger.primitives.codec import encode
 
 AIMS: Final = Aims()
 CORE_MEMBERS: Final = 3  # the founders but the insurer stay, so that a run stays lively
+POWER_THAT_DECIDES: Final = 100  # against the founders' ten at most
 MESSAGE_BELOW_ROW_BYTES: Final = 20  # a proposal's row is some 90 bytes longer than its message
 CELL_CHARACTERS: Final = 200
 CELL_BYTES_AROUND: Final = 5  # brackets, quotes and comma of a row with one cell
@@ -165,7 +166,7 @@ def vote(g: Generator) -> Draft | None:
     return None if voter is None else g.signer(voter, Vote(proposal=proposal, approve=g.chance.random() < 0.85))
 
 
-@AIMS.at(APPLIED, 7)
+@AIMS.at(APPLIED, 10)
 def count_votes(g: Generator) -> Draft | None:
     """Count a proposal that the votes decide by now, or change a voter's power so that they will."""
     validator = g.validator()
@@ -175,7 +176,8 @@ def count_votes(g: Generator) -> Draft | None:
     undecided = g.open_proposal(lambda each: not _changes_power(g, each))
     if validator is None or undecided is None or not BALLOTS.has(g.store, (undecided, validator)):
         return None
-    return _propose(g, _set_validator(g, validator, power=40))
+    strongest = max(VALIDATORS.rows(g.store), key=lambda row: row[1].power)[0]
+    return g.signer(strongest, Propose(change=_set_validator(g, validator, power=POWER_THAT_DECIDES)))
 
 
 def _is_votable(g: Generator, proposal: bytes) -> bool:
@@ -262,7 +264,7 @@ def name_an_unfit_host(g: Generator) -> Draft | None:
     return _propose(g, AdmitMember(organisation=fresh, roles=(Role.MAKER,), register_entry="GLN 1", host=host))
 
 
-@AIMS.at(Reason.MEMBER_HOSTS_OTHERS)
+@AIMS.at(Reason.MEMBER_HOSTS_OTHERS, 2)
 def host_a_host(g: Generator) -> Draft | None:
     """Move a member that hosts others under a host."""
     member = g.pick(g.known.members, lambda each: g.row(MEMBERS, each).hosted > 0)
@@ -284,7 +286,7 @@ def take_a_validator_out(g: Generator) -> Draft | None:
     )
 
 
-@AIMS.at(Reason.MEMBER_IS_HOSTED)
+@AIMS.at(Reason.MEMBER_IS_HOSTED, 1.5)
 def empower_a_hosted_member(g: Generator) -> Draft | None:
     """Make a hosted member a validator."""
     member = g.pick(g.known.members, lambda each: g.row(MEMBERS, each).host is not UNSET)
@@ -328,7 +330,7 @@ def set_validator_with_a_used_key(g: Generator) -> Draft | None:
     return _propose(g, SetValidator(organisation=member, power=1, engine_key=fresh, cosigning_key=used))
 
 
-@AIMS.at(Reason.TOO_MANY_VALIDATORS, 2)
+@AIMS.at(Reason.TOO_MANY_VALIDATORS, 3)
 def set_one_validator_too_many(g: Generator) -> Draft | None:
     """Make another member a validator when there are many, or there might be."""
     member = g.pick(g.known.members, lambda each: _is_host(g.row(MEMBERS, each)) and not g.is_validator(each))

@@ -472,7 +472,7 @@ def reinstate_a_licence_that_is_not_suspended(g: Generator) -> Draft | None:
     return None if licence is None else g.signer(g.row(LICENCES, licence).issuer, ReinstateLicence(licence=licence))
 
 
-@AIMS.at(Reason.LICENCE_WITHDRAWN)
+@AIMS.at(Reason.LICENCE_WITHDRAWN, 2)
 def withdraw_a_licence_again(g: Generator) -> Draft | None:
     """Withdraw a withdrawn licence."""
     licence = _change_licence(g, LicenceStatus.WITHDRAWN)
@@ -481,7 +481,7 @@ def withdraw_a_licence_again(g: Generator) -> Draft | None:
     return g.signer(g.row(LICENCES, licence).issuer, WithdrawLicence(licence=licence, reason=LicenceReason.ENDED))
 
 
-@AIMS.at(Reason.TOO_MANY_CHANGES, 1.5)
+@AIMS.at(Reason.TOO_MANY_CHANGES, 2.5)
 def change_a_licence_once_too_often(g: Generator) -> Draft | None:
     """Suspend and reinstate a licence over and over."""
     licence = _change_licence(g, LicenceStatus.VALID)

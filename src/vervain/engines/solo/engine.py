@@ -238,13 +238,17 @@ class SoloEngine:
                 submission.answer(index, FinalOutcome(txid=bytes(32), code=code))
             if good:
                 self._arrived.notify()
+            if self._halted is not None:  # nobody takes from the pool any more
+                self._fail_waiting(self._halted)
 
-    def _not_judged(self, keys: list[object], error: Exception) -> None:
+    def _not_judged(self, chunk: list[tuple[object, bytes]], error: Exception) -> None:
         """Tell the senders of a chunk that it could not be judged."""
-        for key in keys:
-            submission, _ = cast(tuple[_Submission, int], key)
-            if not submission.future.done():
-                submission.future.set_exception(error)
+        with self._arrived:
+            for key, encoded in chunk:
+                submission, _ = cast(tuple[_Submission, int], key)
+                self._release(1, len(encoded))
+                if not submission.future.done():
+                    submission.future.set_exception(error)
 
     def _release(self, count: int, size: int) -> None:
         self._in_hand -= count
@@ -257,8 +261,9 @@ class SoloEngine:
             while self._wait():
                 self._commit_block()
         except BaseException as error:  # the node halts: nothing later may be answered as if it were durable
-            self._halted = error
-            self._fail_waiting(error)
+            with self._arrived:
+                self._halted = error
+                self._fail_waiting(error)
             raise
 
     def _wait(self) -> bool:
@@ -333,8 +338,8 @@ class SoloEngine:
         return [(item, _final(item.transaction.txid, finalized, index, height)) for index, item in enumerate(taken)]
 
     def _fail_waiting(self, error: BaseException) -> None:
-        with self._arrived:
-            waiting, self._pool = [*self._grouped, *self._pool], deque()
+        """Tell everybody who waits that the node has halted; with the lock held."""
+        waiting, self._pool = [*self._grouped, *self._pool], deque()
         for submission in {id(item.submission): item.submission for item in waiting}.values():
             if not submission.future.done():
                 submission.future.set_exception(

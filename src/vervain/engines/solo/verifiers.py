@@ -125,14 +125,14 @@ class VerifierPool:
     Args:
         verifiers: One a thread.
         judged: Called with each chunk (key, bytes, code), on the verifier's thread.
-        failed: Called with the keys of a chunk that could not be judged, and why.
+        failed: Called with a chunk (key, bytes) that could not be judged, and why.
     """
 
     def __init__(
         self,
         verifiers: Sequence[Verifier],
         judged: Callable[[list[tuple[object, bytes, int]]], None],
-        failed: Callable[[list[object], Exception], None],
+        failed: Callable[[list[tuple[object, bytes]], Exception], None],
     ) -> None:
         self._judged, self._failed = judged, failed
         self._waiting: deque[tuple[object, bytes]] = deque()
@@ -166,7 +166,7 @@ class VerifierPool:
             try:
                 codes = verifier.verdicts([encoded for _, encoded in chunk])
             except Unreachable as error:
-                self._failed([key for key, _ in chunk], error)
+                self._failed(chunk, error)
                 continue
             self._judged([(key, encoded, code) for (key, encoded), code in zip(chunk, codes, strict=True)])
 

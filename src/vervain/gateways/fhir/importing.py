@@ -25,8 +25,8 @@ from typing import Final
 
 import msgspec
 
-from vervain.gateways.fhir.bundle import ImportedResource, read_fhir_file
-from vervain.gateways.fhir.rules import BadFile
+from vervain.gateways.fhir.bundle import ImportedResource
+from vervain.gateways.fhir.reading import FailedFile, read_files
 from vervain.ledger.machine.store import Store
 from vervain.ledger.modules.consortium.messages import AdmitMember, Propose, Role
 from vervain.ledger.modules.identity import queries as identity
@@ -46,14 +46,6 @@ FILES_MAX: Final = 1_000_000
 
 Progress = Callable[[str, int, int], None]
 """(what, how many are done, of how many)"""
-
-
-class FailedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was refused as a whole: its name, where, and why."""
-
-    file: str
-    position: str
-    reason: str
 
 
 class ImportSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,11 +99,10 @@ class Importer:
         resources = already = 0
         failed: list[FailedFile] = []
         waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]] = defaultdict(dict)
-        for number, path in enumerate(files, 1):
-            try:
-                read = read_fhir_file(path, custodian=self._custodian.hex() if self._custodian else "")
-            except BadFile as error:
-                failed.append(FailedFile(file=str(path), position=str(error.position), reason=error.reason))
+        custodian = self._custodian.hex() if self._custodian else ""
+        for number, read in enumerate(read_files(files, custodian=custodian), 1):
+            if isinstance(read, FailedFile):
+                failed.append(read)
                 continue
             resources += len(read)
             for resource in read:
