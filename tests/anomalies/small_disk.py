@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk that is soon full, and room made on it again.
 
-A small tmpfs where this process may mount one (real ENOSPC for every file, LMDB's and SQLite's too); elsewhere a limit on
-the length of every file that this process writes, which fails the same calls with EFBIG.
+A small tmpfs where this process may mount one (real ENOSPC for every file, LMDB's and SQLite's too); elsewhere a limit
+on the length of every file that this process writes, which fails the same calls with EFBIG.
 """
 
 import resource

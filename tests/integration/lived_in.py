@@ -13,12 +13,13 @@ from typing import Final
 from tests.integration.imports import found, write_bundles
 from tests.unit.node.founded import MovedClock
 from vervain.cli.story.cast import Cast
-from vervain.cli.story.sharing import ReadDocument, Reader, read, share
+from vervain.cli.story.sharing import Recipient, read, share
 from vervain.ledger.machine.store import Store
 from vervain.ledger.modules.consent.messages import Purpose
 from vervain.ledger.modules.identity import queries as identity
 from vervain.node.desk import MemberDesk
 from vervain.node.node import Node
+from vervain.sdk.reader import ReadDocument
 from vervain.sdk.wallet import Wallet
 
 READER: Final = "reader"
@@ -60,12 +61,12 @@ class Life:
         """Return a patient's id at a custodian."""
         return wallet.relationship(self.custodians[custodian]).actor
 
-    def share(self, wallet: Wallet, custodian: int) -> Reader:
+    def share(self, wallet: Wallet, custodian: int) -> Recipient:
         """Let a patient grant the reader what a custodian keeps."""
         reader, _ = share(self.cast, wallet, custodian=f"custodian {custodian}", reader=READER, purpose=READ_PURPOSE)
         return reader
 
-    def read(self, wallet: Wallet, custodian: int, reader: Reader, records: list[int]) -> list[ReadDocument]:
+    def read(self, wallet: Wallet, custodian: int, reader: Recipient, records: list[int]) -> list[ReadDocument]:
         """Read records under a grant: request, release, opening."""
         with self.node.view() as state:
             kem_key = identity.require_actor(Store(state), self.pseudonym(wallet, custodian)).kem_key

@@ -238,7 +238,7 @@ def test_changed_row_of_the_state_is_named_to_the_byte(whole: Directory, count: 
             assert [(each.file, each.offset) for each in whole.state_audit()] == [("state/data.mdb", offset)], name
 
 
-LISTS: Final = ("access", "vault/erasures", "vault/releases")
+LISTS: Final = ("access", "vault/erasures", "vault/releases", "vault/notices")
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -250,10 +250,9 @@ def test_changed_byte_of_packs_and_lists_is_named(whole: Directory, folder: str,
         for offset, mask in flips(path, count, 4):
             with flipped(path, offset, mask):
                 found = whole.member_audit()
-            assert whole.name(path) in {each.file for each in found}, (offset, mask)
-            nearest = min(found, key=lambda each: abs(each.offset - offset))
             line = content.rfind(b"\n", 0, offset) + 1 if folder in LISTS else 0
-            assert nearest.file == whole.name(path) and line <= nearest.offset <= max(offset, line), (offset, found)
+            places = [each.offset for each in found if each.file == whole.name(path)]
+            assert any(line <= place <= offset for place in places), (offset, mask, found)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -450,6 +449,7 @@ SAMPLES: Final = (
     "members/*/vault/index/data.mdb",
     "members/*/vault/erasures/00000001.log",
     "members/*/vault/releases/00000001.log",
+    "members/*/vault/notices/00000001.log",
     "members/*/access/00000001.log",
 )
 
@@ -462,6 +462,8 @@ def test_whole_audit_runs_each_part(whole: Directory, pattern: str) -> None:
     if path.name == "data.mdb":
         databases = STATE_DATABASES if path.parent.name == "state" else INDEX_DATABASES
         offset = next(row for _, row in live_rows(path, databases)).value_at
+    elif path.name == "readmodel.sqlite":
+        offset = path.read_bytes().index(sqlite_contents(path)["transactions"][0][2])  # type: ignore[arg-type]
     with flipped(path, offset, 0x11):
         assert whole.name(path) in {each.file for each in audit_node(whole.root)}
 

@@ -187,7 +187,9 @@ def test_erased_relationship_is_nowhere(life: Life, tmp_path: Path) -> None:
 
     (certificate,) = at.erase_subject(subject)
 
-    _require_certificate(life, certificate, gone, {each.record for each in read}, reader.kem.public_key, erased_at)
+    _require_certificate(
+        life, certificate, gone, {each.record for each in read}, reader.reader.kem.public_key, erased_at
+    )
     assert verified(tmp_path) == old and "APPLIED" in old
     assert "APPLIED" in proved(life.node, row.leaf_index, row.entry_index, tmp_path)
     require_gone(at, subject, gone)

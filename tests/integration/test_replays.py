@@ -4,8 +4,11 @@
 import base64
 import json
 import secrets
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +18,7 @@ import pytest
 from tests.integration.imports import found
 from tests.integration.lived_in import lived_in
 from tests.unit.node.founded import MovedClock
+from vervain.engines.engine import FinalOutcome
 from vervain.ledger.catalogue import CATALOGUE
 from vervain.ledger.machine.refusals import APPLIED, MachineReason
 from vervain.ledger.machine.transaction import Envelope, Header, Transaction, entries_root
@@ -307,17 +311,22 @@ def test_unknown_keys_at_a_high_rate_leave_nothing(
         assert codes(node, [commit(node, expires_at=int(time.time()) + 60)]) == [APPLIED]
 
 
-def offer(node: Node, strangers: list[bytes], *, per_second: int, seconds: int) -> dict[int, int]:
-    """Hand in groups at a rate, whether or not they were answered; return how often each code came."""
-    begin = time.monotonic()
-    futures = []
-    for number in range(per_second * seconds // len(strangers)):
+def offer(node: Node, strangers: list[bytes], *, per_second: int, seconds: int) -> Counter[int]:
+    """Hand in groups at a rate, whether or not they were answered; count the answers without keeping any."""
+    begin, groups = time.monotonic(), per_second * seconds // len(strangers)
+    answers, answered = Counter[int](), threading.Semaphore(0)
+    counting = threading.Lock()
+
+    def count(future: "Future[list[FinalOutcome]]") -> None:
+        with counting:
+            answers.update(outcome.code for outcome in future.result())
+        answered.release()
+
+    for number in range(groups):
         time.sleep(max(0.0, begin + number * len(strangers) / per_second - time.monotonic()))
-        futures.append(node.submit_many(strangers))
-    answers: dict[int, int] = {}
-    for future in futures:
-        for outcome in future.result(ANSWER_SECONDS):
-            answers[outcome.code] = answers.get(outcome.code, 0) + 1
+        node.submit_many(strangers).add_done_callback(count)
+    for _ in range(groups):
+        assert answered.acquire(timeout=ANSWER_SECONDS)
     return answers
 
 

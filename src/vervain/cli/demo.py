@@ -22,7 +22,7 @@ from vervain.node.node import Node
 from vervain.readmodel import queries
 from vervain.sdk.wallet import Wallet
 from vervain.sdk.wallet_file import OwnRecord
-from vervain.sealing.receipts import EntryProof, Opening, format_receipt
+from vervain.sealing.receipts import EntryProof, format_receipt
 from vervain.sealing.trust import read_trust
 
 ANNA, BERGTAL, INSURER = "St Anna Hospital", "Bergtal Hospital", "Mutual Insurance"
@@ -323,9 +323,7 @@ class Story:
         node.read_model.catch_up()
         row = queries.records_of(node.read_model.engine, subject=self._subject_of(own), after=own.record - 1, rows=1)[0]
         wallet = self._anna if own in self._anna.records else self._ben
-        opened = wallet.opening(own)
-        opening = Opening(type=opened.type, id=opened.id, version=opened.version, salt=opened.salt)
-        return format_receipt(node.receipts.of_entry(row.leaf_index, row.entry_index, opening))
+        return format_receipt(node.receipts.of_entry(row.leaf_index, row.entry_index, wallet.opening(own)))
 
     def _subject_of(self, own: OwnRecord) -> bytes:
         return self._cast.desk(ANNA).vault.of_record(own.record).subject

@@ -3,7 +3,7 @@
 
 ```
 ledger/          genesis, blocks, state, manifest (storage/backup.py)
-members/<id>/    vault/ (packs, index, lists), slots.backup (encrypted), access/, outbox/, category.secrets
+members/<id>/    vault/ (packs, index, all lists), slots.backup (encrypted), access/, outbox/, category.secrets
 imports/  node.toml
 ```
 Rules kept:

@@ -29,10 +29,12 @@ from vervain.node.category_secrets import CategorySecrets
 from vervain.node.founding import KEM_KEY_FILE, SIGNING_KEY_FILE
 from vervain.node.outbox import Outbox, OutgoingCommit
 from vervain.sealing.keys import KemKey, SigningKey, read_kem_key, read_signing_key
+from vervain.sealing.read_requests import RECORDS_MAX
+from vervain.sealing.release_requests import ReleaseRequest
 from vervain.sealing.signing import SignedTransaction, build_transaction
 from vervain.vault.erasure import SignedErasureCertificate
 from vervain.vault.key_holder import SoftwareKeyHolder
-from vervain.vault.release import OWN_WRAPS_MAX, Release, ReleaseDesk, ReleaseRequest
+from vervain.vault.release import OWN_WRAPS_MAX, Release, ReleaseDesk
 from vervain.vault.slot_backups import SlotBackups
 from vervain.vault.vault import NewDocument, RecordWrap, StoredDocument, Vault
 
@@ -60,6 +62,20 @@ class NotApplied(VervainError):
         reason = CATALOGUE.reasons[outcome.code]
         super().__init__(reason.what, why=outcome.why, do=reason.do)
         self.outcome, self.reason = outcome, reason
+
+
+class WrapsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Own documents of a patient, each with its key wrapped to the patient's own wallet.
+
+    Attributes:
+        epoch: Of the key that they are wrapped to.
+        wraps: The documents and their wraps.
+        next: The `after` of the following page; 0 on the last.
+    """
+
+    epoch: int
+    wraps: tuple[tuple[StoredDocument, RecordWrap], ...]
+    next: int
 
 
 class Ledger(Protocol):
@@ -233,14 +249,36 @@ class MemberDesk:
 
         Refuses: NotFound when the patient is not registered. Raises: StorageError.
         """
+        page = self.wraps_page(subject, known=known)
+        yield from page.wraps
+        while page.next:
+            page = self.wraps_page(subject, after=page.next, known=known)
+            yield from page.wraps
+
+    def wraps_page(
+        self, subject: bytes, *, after: int = 0, count: int = OWN_WRAPS_MAX, known: frozenset[bytes] = frozenset()
+    ) -> WrapsPage:
+        """Wrap some of a patient's numbered documents for its own wallet, written down like every release.
+
+        Args:
+            subject: 32-byte pseudonym here.
+            after: Go on behind this place; 0, or the `next` of a page.
+            count: At most so many documents, of which those that the wallet has are left out.
+            known: Commitments that the wallet has already.
+
+        Refuses: NotFound when the patient is not registered. Raises: StorageError.
+        """
+        count = min(count, OWN_WRAPS_MAX)
         with self._node.view() as state:
             actor = identity.require_actor(Store(state), subject)
-        after = 0
-        while page := self.vault.of_subject(subject, after=after, count=OWN_WRAPS_MAX):
-            after = page[-1].document
-            numbered = [each for each in page if each.record and each.commitment not in known]
-            wraps = self._release.hand_to_patient(numbered, recipient=actor.kem_key, epoch=actor.epoch)
-            yield from zip(numbered, wraps, strict=True)
+        page = self.vault.of_subject(subject, after=after, count=count)
+        numbered = [each for each in page if each.record and each.commitment not in known]
+        wraps = self._release.hand_to_patient(numbered, recipient=actor.kem_key, epoch=actor.epoch)
+        return WrapsPage(
+            epoch=actor.epoch,
+            wraps=tuple(zip(numbered, wraps, strict=True)),
+            next=page[-1].document if len(page) == count else 0,
+        )
 
     def back_up_slots(self) -> Path:
         """Write an encrypted backup of the slots, after destroying those that have lapsed; return its file.
@@ -251,12 +289,14 @@ class MemberDesk:
         self.slot_backups.lapse(now=now)
         return self.vault.back_up_slots(now=now)
 
-    def release(self, asked: ReleaseRequest) -> Release:
-        """Hand out what a final read request may have.
+    def release(
+        self, asked: ReleaseRequest, *, documents_max: int = RECORDS_MAX, bytes_max: int | None = None
+    ) -> Release:
+        """Hand out what a final read request may have; arguments as at the release desk.
 
-        Raises: NotReleased, SealBroken, StorageError.
+        Raises: NotReleased, TooLargeToRelease, SealBroken, StorageError.
         """
-        return self._release.release(asked)
+        return self._release.release(asked, documents_max=documents_max, bytes_max=bytes_max)
 
     def erase_subject(self, subject: bytes) -> tuple[SignedErasureCertificate, ...]:
         """Erase a relationship: destroy its keys, put the tombstones on the ledger, return the certificates.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Lock
 from time import time as system_time
 from types import TracebackType
 from typing import Self
@@ -62,6 +63,7 @@ class Node:
         self.chain = chain_name(decode_genesis(self.genesis), self.genesis)
         self.clock = clock
         self._desks: dict[bytes, MemberDesk] = {}
+        self._desks_lock = Lock()
         self._block_log = BlockLog(self.directory.blocks, chain=self.chain)
         self._state = StateStore(self.directory.state, chain=self.chain)
         self.engine = SoloEngine(
@@ -169,14 +171,15 @@ class Node:
 
         Raises: KeyFileRefused when this node has no keys of that member.
         """
-        if organisation not in self._desks:
-            self._desks[organisation] = MemberDesk(
-                self,
-                self.directory.member(organisation),
-                backup_keys=self.directory.root / self.settings.slot_backup_keys,
-                backup_seconds=self.settings.slot_backup_days * SECONDS_PER_DAY,
-            )
-        return self._desks[organisation]
+        with self._desks_lock:  # requests come on several threads, and a vault's folder is held once
+            if organisation not in self._desks:
+                self._desks[organisation] = MemberDesk(
+                    self,
+                    self.directory.member(organisation),
+                    backup_keys=self.directory.root / self.settings.slot_backup_keys,
+                    backup_seconds=self.settings.slot_backup_days * SECONDS_PER_DAY,
+                )
+            return self._desks[organisation]
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called after each durable block, on the engine's thread."""

@@ -26,16 +26,21 @@ from vervain.sdk.contract import (
     BULK_TRANSACTIONS_MAX,
     JSON,
     LINES,
+    RELEASE_REQUEST_BYTES_MAX,
     BlockEvent,
     BulkAnswer,
     Head,
+    OwnNoticesAnswer,
+    OwnWrapsAnswer,
     Problem,
+    ReleaseAnswer,
     TransactionAnswer,
 )
 from vervain.sdk.event_lines import read_events
 from vervain.sdk.transport import ATTEMPTS, PAUSE_SECONDS, PAUSE_SECONDS_MAX, Requester
 from vervain.sealing.keys import SigningKey
 from vervain.sealing.receipts import VerifiedReceipt, verify_receipt
+from vervain.sealing.release_requests import ReleaseRequest
 from vervain.sealing.signing import SignedTransaction, build_transaction
 from vervain.sealing.trust import Trust
 
@@ -196,7 +201,39 @@ class Client:
 
     def own_records(self, *, after: int | None = None) -> Any:
         """Return a page of the records about this actor, or in its custody, oldest first."""
-        return self._own("/v1/me/records" + ("" if after is None else f"?after={after}"))
+        return self._own("/v1/me/records" + _after(after))
+
+    def own_notices(self, *, after: int | None = None) -> OwnNoticesAnswer:
+        """Return a page of the notices that are sealed to this actor, oldest first; a wallet opens them."""
+        return _decoded(self._own_bytes("/v1/me/notices" + _after(after)), OwnNoticesAnswer)
+
+    def own_wraps(self, *, after: int | None = None) -> OwnWrapsAnswer:
+        """Return a page of the keys of this actor's documents, sealed to its wallet."""
+        return _decoded(self._own_bytes("/v1/me/wraps" + _after(after)), OwnWrapsAnswer)
+
+    def own_document(self, record: int) -> bytes:
+        """Return the ciphertext of one of this actor's documents; a wallet opens it.
+
+        Raises: Refused when it is not this actor's, or not there.
+        """
+        return self._own_bytes(f"/v1/me/documents/{record}")
+
+    # Under a grant
+
+    def release(self, organisation: bytes, asked: ReleaseRequest) -> ReleaseAnswer:
+        """Ask a custodian for what a final read request may have; `sdk.reader.Reader.open_all` opens it.
+
+        Args:
+            organisation: 32-byte id of the custodian, a member that this client's node serves.
+            asked: The request, with its notice.
+
+        Raises: Refused, Unavailable.
+        """
+        encoded = encode(asked)
+        assert len(encoded) <= RELEASE_REQUEST_BYTES_MAX
+        return _decoded(
+            self._requester.post(f"/v1/members/{organisation.hex()}/releases", encoded, JSON), ReleaseAnswer
+        )
 
     # Following
 
@@ -225,6 +262,9 @@ class Client:
     # Parts
 
     def _own(self, path: str) -> Any:  # Any: JSON
+        return msgspec.json.decode(self._own_bytes(path))
+
+    def _own_bytes(self, path: str) -> bytes:
         key, actor = self._signer()
         chain = self.chain
 
@@ -232,7 +272,7 @@ class Client:
             now = int(time.time())
             return {"Authorization": authorization(chain=chain, actor=actor, key=key, path=path, now=now)}
 
-        return msgspec.json.decode(self._requester.get(path, signed))
+        return self._requester.get(path, signed)
 
     def _signer(self) -> tuple[SigningKey, bytes]:
         if self._key is None or self._actor is None:
@@ -252,6 +292,10 @@ def _groups(encoded: Sequence[bytes]) -> Iterator[list[bytes]]:
         size += len(each) + 1
     if group:
         yield group
+
+
+def _after(after: int | None) -> str:
+    return "" if after is None else f"?after={after}"
 
 
 def _decoded(encoded: bytes, as_type: type[S]) -> S:

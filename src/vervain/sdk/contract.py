@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from vervain.ledger.machine.limits import TRANSACTION_BYTES_MAX
-from vervain.ledger.primitives.codec import Bytes32, Natural, Text, UtcSeconds
+from vervain.ledger.primitives.codec import Bytes32, Natural, Positive, Text, UtcSeconds
 
 JSON: Final = "application/json"
 LINES: Final = "application/x-ndjson"
@@ -23,6 +23,11 @@ BULK_TRANSACTIONS_MAX: Final = 2_000  # lines of one bulk request
 BULK_BYTES_MAX: Final = 8 * 2**20  # of one bulk request's body
 QUERY_BYTES_MAX: Final = 64_000  # of one question's arguments
 PAGE_ROWS_MAX: Final = 500  # rows of one page of the read model
+RELEASE_REQUEST_BYTES_MAX: Final = 128 * 2**10  # a full record set named twice, and the longest notice
+RELEASED_RECORDS_MAX: Final = 100  # documents of one release's answer
+RELEASED_BYTES_MAX: Final = 32 * 2**20  # of their ciphertexts together
+OWN_WRAPS_PAGE: Final = 100  # documents of one page of own wraps
+OWN_DOCUMENT_BYTES_MAX: Final = 64 * 2**20  # ciphertext of one own document
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,3 +146,89 @@ class ConsistencyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     old_size: Natural
     size: Natural
     path: tuple[Bytes32, ...]
+
+
+class ReleasedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One document that a grant lets a reader open.
+
+    Attributes:
+        record: Its number on the ledger.
+        commitment: 32 bytes, as on the ledger.
+        wrap: Its key, sealed to the grant's X25519 key; 112 bytes.
+        type, id, version: What its commitment says it is.
+        ciphertext: As the custodian keeps it.
+    """
+
+    record: Positive
+    commitment: Bytes32
+    wrap: bytes
+    type: str
+    id: str
+    version: str
+    ciphertext: bytes
+
+    def __repr__(self) -> str:
+        return f"ReleasedRecord(record={self.record})"
+
+
+class ReleaseAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a custodian releases under a grant, at most `RELEASED_RECORDS_MAX` and `RELEASED_BYTES_MAX` at once.
+
+    Attributes:
+        records: In the order of their numbers.
+        left_out: Numbers of records that may be read but did not fit: ask again with `among` naming them.
+    """
+
+    records: tuple[ReleasedRecord, ...]
+    left_out: tuple[Positive, ...] = ()
+
+
+class OwnWrap(msgspec.Struct, frozen=True, kw_only=True):
+    """The key of one own document, sealed to the patient's own wallet; attributes as in `ReleasedRecord`."""
+
+    record: Positive
+    commitment: Bytes32
+    wrap: bytes
+    type: str
+    id: str
+    version: str
+
+    def __repr__(self) -> str:
+        return f"OwnWrap(record={self.record})"
+
+
+class OwnWrapsAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of own wraps.
+
+    Attributes:
+        epoch: Of the asker's X25519 key that they are sealed to.
+        wraps: In the order in which the custodian kept the documents.
+        next: The `after` of the following page, absent on the last.
+    """
+
+    epoch: Natural
+    wraps: tuple[OwnWrap, ...]
+    next: Natural | msgspec.UnsetType = msgspec.UNSET
+
+
+class OwnNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A sealed notice of a read.
+
+    Attributes:
+        at: When the custodian got it, UTC seconds.
+        grant: 32-byte id of the grant that was read under; needed to open it.
+        access: Number of the access on the ledger.
+        sealed: Opens with the relationship's key alone.
+    """
+
+    at: UtcSeconds
+    grant: Bytes32
+    access: Positive
+    sealed: bytes
+
+
+class OwnNoticesAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of own notices, oldest first; `next` is the `after` of the following page, absent on the last."""
+
+    notices: tuple[OwnNotice, ...]
+    next: Natural | msgspec.UnsetType = msgspec.UNSET

@@ -78,7 +78,4 @@ def _with_opening(parcel: Parcel) -> bytes:
     proof = receipt.proof
     if not isinstance(proof, receipts.EntryProof):
         raise ProofError("The receipt is not about a record", do="Ask the sender for the record's own receipt.")
-    opening = receipts.Opening(
-        type=parcel.opening.type, id=parcel.opening.id, version=parcel.opening.version, salt=parcel.opening.salt
-    )
-    return receipts.format_receipt(replace(receipt, proof=replace(proof, opening=opening)))
+    return receipts.format_receipt(replace(receipt, proof=replace(proof, opening=parcel.opening)))

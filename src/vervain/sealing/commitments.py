@@ -9,15 +9,17 @@ Source: architecture.md "Record commitment"; FHIR reference, section 7 rule 3.
 """
 
 import secrets
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
-from vervain.ledger.primitives.codec import Bytes32, Code
+from vervain.ledger.primitives.codec import Bytes32
 from vervain.ledger.primitives.hashing import record_commitment
 from vervain.sealing.errors import SealBroken
 
 SALT_BYTES: Final = 32
+
+OpeningText = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[ -~]+\Z")]
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,9 +32,9 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         salt: 32 random bytes; a secret until the opening is shown.
     """
 
-    type: Code
-    id: Code
-    version: Code
+    type: OpeningText
+    id: OpeningText
+    version: OpeningText
     salt: Bytes32
 
     def __repr__(self) -> str:

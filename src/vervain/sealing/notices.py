@@ -18,11 +18,14 @@ from vervain.sealing.errors import SealBroken, SealingError
 from vervain.sealing.keys import KemKey
 from vervain.sealing.read_requests import RECORDS_MAX
 from vervain.sealing.readers import ReaderOpening
-from vervain.sealing.wraps import open_sealed, seal_to
+from vervain.sealing.wraps import SEAL_BYTES, open_sealed, seal_to
 
 NOTICE: Final = b"vervain/notice/v1\n"
 NOTICE_BYTES: Final = 4096  # every notice once padded; a full record set of large numbers takes the next multiple
 NOTICE_BYTES_MAX: Final = 8 * NOTICE_BYTES
+SEALED_NOTICE_BYTES_MAX: Final = NOTICE_BYTES_MAX + SEAL_BYTES
+
+SealedNotice = Annotated[bytes, msgspec.Meta(min_length=1, max_length=SEALED_NOTICE_BYTES_MAX)]
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -12,7 +12,7 @@ Source: contracts.md "Receipt"; C2SP tlog-proof.
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -31,6 +31,7 @@ from vervain.sealing.checkpoints import (
     parse_signature_lines,
     to_base64,
 )
+from vervain.sealing.commitments import Opening
 from vervain.sealing.state_proofs import AbsentRow, Path, PresentRow
 
 PROOF_HEADER: Final = "c2sp.org/tlog-proof@v1"
@@ -39,17 +40,6 @@ _NAME: Final = re.compile(r"[!-*,-~]{1,64}")
 _CHAIN: Final = re.compile(r"[!-~]{1,64}")
 _PRINTABLE: Final = re.compile(rb"[ -~]*")
 _ABSENT: Final = b'},"state":{"bucket_neighbours":'
-
-OpeningText = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[ -~]+\Z")]
-
-
-class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What opens a record commitment: FHIR type, id and version, and the 32-byte salt. The document stays outside."""
-
-    type: OpeningText
-    id: OpeningText
-    version: OpeningText
-    salt: Bytes32
 
 
 class EntryProof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

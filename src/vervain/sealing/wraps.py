@@ -25,7 +25,8 @@ from vervain.sealing.keys import KEY_BYTES, KemKey
 
 WRAP: Final = b"vervain/wrap/v1\n"
 ENC_BYTES: Final = 32
-WRAP_BYTES: Final = ENC_BYTES + DEK_BYTES + SALT_BYTES + 16
+SEAL_BYTES: Final = ENC_BYTES + 16  # what a seal adds: the encapsulated key and the tag
+WRAP_BYTES: Final = SEAL_BYTES + DEK_BYTES + SALT_BYTES
 
 Purpose = Literal["grant", "own", "share"]
 """`grant`: released to a reader under a grant; `own`: for the patient's wallet; `share`: held for a release agent."""

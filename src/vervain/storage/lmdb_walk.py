@@ -340,7 +340,7 @@ class LmdbWalk:
         try:
             page = self._read(number, referrer_at)
             entries = find_entries(page, leaf, order)
-            if entries.damage and _is_of_another_kind(page, number, leaf, order):
+            if entries.damage and _is_of_another_kind(page, number, leaf):
                 raise PageDamage(referrer_at, "This leads to a page of another kind")
             if leaf:
                 here = first_difference(page[:8], number.to_bytes(8, "little"))
@@ -419,7 +419,7 @@ class LmdbWalk:
                 self._report(base + start + 4 + (not flags & 0xFF & ~(BIG | TREE)), "An entry's flags are wrong")
             if flags & BIG:
                 try:
-                    value_at, value = self._overflow(page, base, key_end, value_size, count)
+                    value_at, value = self._overflow(page, base, start, count)
                 except PageDamage as damage:
                     yield self._gap(damage, count)
                     continue
@@ -441,27 +441,42 @@ class LmdbWalk:
         count.before_previous, count.previous, count.previous_at = count.previous, place, at
         return in_order
 
-    def _overflow(self, page: bytes, base: int, pointer: int, size: int, count: _Count) -> tuple[int, bytes]:
-        """Return where a large value stands, and the value.
+    def _overflow(self, page: bytes, base: int, start: int, count: _Count) -> tuple[int, bytes]:
+        """Return where the large value of the entry at `start` stands, and the value.
 
         Raises: PageDamage.
         """
+        low_half, high_half, _, key_size = ENTRY_AT(page, start)
+        pointer, size = start + ENTRY_BYTES + key_size, low_half | high_half << 16
         number = int.from_bytes(page[pointer : pointer + 8], "little")
         at = number * self.page_bytes
-        header = parse_header(self._read(number, base + pointer))
-        pages = header.lower | header.upper << 16
-        if header.flags != OVERFLOW and header.number != number:
+        first = self._read(number, base + pointer)
+        header = parse_header(first)
+        if header.flags != OVERFLOW and (header.number != number or _is_sound(first)):
             raise PageDamage(base + pointer, "This leads to no overflow page")
-        self._expect(at, header.number.to_bytes(8, "little"), number, "The page's number is wrong")
-        self._expect(at + 10, header.flags.to_bytes(2, "little"), OVERFLOW, "The page's kind is wrong")
+        self._expect(at, first[:8], number, "The page's number is wrong")
+        self._expect(at + 10, first[10:12], OVERFLOW, "The page's kind is wrong")
+        told = header.lower | header.upper << 16
         needed = (HEADER_BYTES - 1 + size) // self.page_bytes + 1
-        run = self._seen[number : number + pages]
-        if pages < needed or len(run) < pages or any(run):
-            self._seen[number : number + needed] = b"\1" * len(self._seen[number : number + needed])
+        if told != needed and self._begins_page(number + told) and told < needed:
+            self._mark(number, told)
+            raise PageDamage(base + start + (2 if high_half else 1), "The value's size is more than its pages hold")
+        if told < needed or any(self._seen[number : number + told]) or number + told > len(self._seen):
+            self._mark(number, needed)
             raise PageDamage(at + 12, "The value's number of pages is wrong")
-        self._seen[number : number + pages] = b"\1" * pages
-        count.overflow += pages
+        self._mark(number, told)
+        count.overflow += told
         return at + HEADER_BYTES, self._file.read(at + HEADER_BYTES, size)
+
+    def _begins_page(self, number: int) -> bool:
+        """Does a page of this number begin at its place, or the file end there?"""
+        found = self._file.read(number * self.page_bytes, 8)
+        return number > self._meta.last_page or found == number.to_bytes(8, "little")
+
+    def _mark(self, number: int, pages: int) -> None:
+        """Note that a run of pages was met, as far as the file has them."""
+        pages = min(pages, len(self._seen) - number)
+        self._seen[number : number + pages] = b"\1" * pages
 
     def _gap(self, damage: PageDamage, count: _Count) -> tuple[None, int]:
         """Report what keeps a part of the tree from being read."""
@@ -520,14 +535,18 @@ def _unlike(key: bytes, names: list[str]) -> int:
     return first_difference(key, min(likes)[1]) if likes else 0
 
 
-def _is_of_another_kind(page: bytes, number: int, leaf: bool, order: Order) -> bool:
+def _is_of_another_kind(page: bytes, number: int, leaf: bool) -> bool:
     """Is this a sound page that is not of the kind expected? Then what led here is wrong, not the page."""
     header = parse_header(page)
     if header.number != number or header.flags == (LEAF if leaf else BRANCH):
         return False
-    if header.flags in (LEAF, BRANCH):
-        return not find_entries(page, header.flags == LEAF, order).damage
-    return header.flags == OVERFLOW
+    return header.flags == OVERFLOW or _is_sound(page)
+
+
+def _is_sound(page: bytes) -> bool:
+    """Is this a leaf or branch page whose entries fit each other?"""
+    flags = parse_header(page).flags
+    return flags in (LEAF, BRANCH) and not find_entries(page, flags == LEAF, _by_bytes).damage
 
 
 def _require_place(

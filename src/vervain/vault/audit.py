@@ -6,7 +6,7 @@
    tokens that the rows lead to. Sums of digests tell that without memory; only when they differ are the tokens
    collected.
 3. The packs: every byte is in the chain of digests whose end the index keeps.
-4. The lists of erasures and releases: every line follows the one before.
+4. The lists of erasures, releases and notices: every line follows the one before.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ from vervain.vault.chained_log import audit_chained_log
 from vervain.vault.errors import Tampered
 from vervain.vault.index import DATABASES, ErasedRow, IndexHead, Tokens, open_row, parse_head, parse_row
 from vervain.vault.key_holder import KeyHolder
-from vervain.vault.layout import ERASURES, INDEX, INDEX_FILE, PACKS, RELEASES, SLOTS
+from vervain.vault.layout import ERASURES, INDEX, INDEX_FILE, NOTICES, PACKS, RELEASES, SLOTS
 from vervain.vault.pack_audit import audit_packs
 from vervain.vault.slot_format import FILE_BYTES_MAX, Slot, parse_file_header, read_segments
 from vervain.vault.slots import INDEX_SLOT
@@ -54,7 +54,7 @@ def audit_vault(
     index = _IndexAudit(directory / INDEX / INDEX_FILE, layer, slots, custodian)
     yield from index.run()
     yield from audit_packs(directory / PACKS, index.head.end if index.head else None, files=layer)
-    for name in (ERASURES, RELEASES):
+    for name in (ERASURES, RELEASES, NOTICES):
         yield from audit_chained_log(directory / name, tag=name, name=name, files=layer)
 
 

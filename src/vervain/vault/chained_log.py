@@ -12,7 +12,7 @@ Rules kept:
 3. What a crash tore off an append that nobody was told of is cut away on opening. A complete line that does not fit the
    chain is damage, never cut.
 
-Used for: erasures, releases, accesses. Read by a person with any text tool.
+Used for: erasures, releases, notices, accesses. Read by a person with any text tool.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ class ChainedLog:
 
         Args:
             directory: Its folder; made when missing.
-            tag: What it lists: `erasures`, `releases`, `accesses`.
+            tag: What it lists: `erasures`, `releases`, `notices`, `accesses`.
             files: The file layer.
 
         Raises: Corrupt, StorageError.
@@ -111,6 +111,19 @@ class ChainedLog:
                 if first <= number < stop:
                     yield number, entry
                 number += 1
+
+    def pick(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield (number, entry) of the named entries, ascending; reads only the files that hold one.
+
+        Raises: Corrupt.
+        """
+        wanted = frozenset(numbers)
+        for segment, begin in enumerate(self._firsts, 1):
+            following = self._firsts[segment] if segment < len(self._firsts) else self.count + 1
+            if any(begin <= number < following for number in wanted):
+                for number, (_, entry) in enumerate(self._lines(segment), begin):
+                    if number in wanted:
+                        yield number, entry
 
     def close(self) -> None:
         """Close the file."""

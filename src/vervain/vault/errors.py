@@ -30,3 +30,7 @@ class AlreadyStored(VaultError):
 
 class NotReleased(VaultError):
     """The release desk does not hand out a key. Tells the asker no more than it must."""
+
+
+class TooLargeToRelease(VaultError):
+    """What may be released is larger than one answer holds."""

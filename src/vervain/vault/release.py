@@ -2,15 +2,17 @@
 """The release desk: hands a document's key to a reader, against a final entry on the ledger and a grant still in force.
 
 Every request passes these, in this order; the first that fails is the answer, and nothing was handed out:
-1. The access is final: the newest committed state holds it, and it is this very request.
-2. The grant is there, is this custodian's, and its reader key signed the request for this chain, not yet expired.
-3. The record numbers are the ones that the reader signed for.
-4. Each record is the grantor's, is here, and is one that grants open.
-5. The ledger's own decision at the newest height, at the later of block time and own clock, for the categories that the
+1. The sealed notice to the patient is the one whose digest the reader signed.
+2. The access is final: the newest committed state holds it, and it is this very request.
+3. The grant is there, is this custodian's, and its reader key signed the request for this chain, not yet expired.
+4. The record numbers are the ones that the reader signed for.
+5. Each record is the grantor's, is here, and is one that grants open.
+6. The ledger's own decision at the newest height, at the later of block time and own clock, for the categories that the
    custodian itself assigns to the record: a yes may be narrowed here, a no never widened.
-6. The release is on the disk; only then {DEK, salt} is sealed to the grant's X25519 key, and to no other.
+7. The notice is kept for the patient and the release is on the disk; only then {DEK, salt} is sealed to the grant's
+   X25519 key, and to no other.
 
-Records that pass 1 to 3 and fail 4 or 5 are left out without a word: a reader does not learn that they exist. When
+Records that pass 1 to 4 and fail 5 or 6 are left out without a word: a reader does not learn that they exist. When
 none is left, the answer is one and the same refusal.
 
 Source: architecture.md "Patients"; consent reference (the FHIR door answers a denied read with 404).
@@ -28,10 +30,12 @@ from vervain.ledger.machine.store import ReadOnlyState, Store
 from vervain.ledger.modules.consent import queries as consent
 from vervain.ledger.modules.consent.messages import CATEGORIES_MAX, RequestRead, access_id
 from vervain.ledger.modules.records import queries as records
-from vervain.ledger.primitives.codec import Positive
 from vervain.sealing.derivation import category_commitment
-from vervain.sealing.read_requests import RecordSet, require_record_set, verify_read_request
-from vervain.vault.errors import KeyErased, NotReleased, NotStored
+from vervain.sealing.notices import SEALED_NOTICE_BYTES_MAX, notice_digest
+from vervain.sealing.read_requests import RECORDS_MAX, require_record_set, verify_read_request
+from vervain.sealing.release_requests import ReleaseRequest
+from vervain.vault.errors import KeyErased, NotReleased, NotStored, TooLargeToRelease
+from vervain.vault.notices import NoticeEntry
 from vervain.vault.releases import ReleaseEntry
 from vervain.vault.vault import RecordWrap, StoredDocument, Vault
 
@@ -46,24 +50,16 @@ class HeadState(ReadOnlyState, Protocol):
         ...
 
 
-class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a reader sends to the custodian once its request is on the ledger.
+class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is handed out: a wrap for each record, in the order of their numbers.
 
     Attributes:
-        request: The message as it entered the ledger.
-        access: Its number there, from the outcome's event.
-        record_set: The opening of the record set.
+        wraps: One for each record that was released.
+        left_out: Numbers of records that may be read but did not fit; nothing of them was released.
     """
 
-    request: RequestRead
-    access: Positive
-    record_set: RecordSet
-
-
-class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is handed out: a wrap for each record, in the order of their numbers."""
-
     wraps: tuple[RecordWrap, ...]
+    left_out: tuple[int, ...] = ()
 
 
 class CategoryAssignment(Protocol):
@@ -81,7 +77,7 @@ class CategoryAssignment(Protocol):
 class ReleaseAgent(Protocol):
     """The seam for release agents: three hold a share of a document's key each, two suffice (decision 0004).
 
-    An agent passes the same six checks against its own node's state, writes its own release list, and wraps its
+    An agent passes the same checks against its own node's state, writes its own release list, and wraps its
     share to the reader's key with the purpose `share`; the reader joins two shares. No agent ever holds a whole key.
     """
 
@@ -110,11 +106,20 @@ class ReleaseDesk:
     ) -> None:
         self._vault, self._view, self._clock, self._categories = vault, view, clock, categories
 
-    def release(self, asked: ReleaseRequest) -> Release:
+    def release(
+        self, asked: ReleaseRequest, *, documents_max: int = RECORDS_MAX, bytes_max: int | None = None
+    ) -> Release:
         """Hand out the keys that a request may have.
 
-        Raises: NotReleased, SealBroken, StorageError.
+        Args:
+            asked: What the reader sent.
+            documents_max: At most so many documents.
+            bytes_max: At most so many bytes of ciphertext together; None when only keys are handed out.
+
+        Raises: NotReleased, TooLargeToRelease, SealBroken, StorageError.
         """
+        if len(asked.notice) > SEALED_NOTICE_BYTES_MAX or notice_digest(asked.notice) != asked.request.notice_digest:
+            raise _not_released()
         own_time = int(self._clock())
         with self._view() as state:
             store, head = Store(state), state.head()
@@ -123,14 +128,28 @@ class ReleaseDesk:
             grantor, recipient = self._require_final(store, asked, own_time)
             time = max(head.time, own_time)
             numbers = require_record_set(asked.request.terms(self._vault.chain), asked.record_set)
+            wanted = frozenset(asked.among or numbers)
+            if not wanted <= frozenset(numbers):
+                raise _not_released()
             documents = [
                 document
                 for number in numbers
-                if (document := self._find(store, number, grantor)) is not None
+                if number in wanted
+                and (document := self._find(store, number, grantor)) is not None
                 and self._is_permitted(store, asked.request, document, time)
             ]
         if not documents:
             raise _not_released()
+        documents, left_out = self._fitting(documents, documents_max=documents_max, bytes_max=bytes_max)
+        self._vault.notices.record(
+            NoticeEntry(
+                at=own_time,
+                subject=grantor,
+                grant=asked.request.grant,
+                access=asked.access,
+                sealed=asked.notice,
+            )
+        )
         entries = [
             ReleaseEntry(
                 at=own_time,
@@ -147,7 +166,8 @@ class ReleaseDesk:
             wraps=tuple(
                 self._vault.wrap_for(document.document, purpose="grant", recipient=recipient, scope=asked.request.grant)
                 for document in documents
-            )
+            ),
+            left_out=left_out,
         )
 
     def hand_to_patient(
@@ -208,6 +228,31 @@ class ReleaseDesk:
             now=own_time,
         )
         return grant.grantor, terms.reader_kem_key
+
+    def _fitting(
+        self, documents: Sequence[StoredDocument], *, documents_max: int, bytes_max: int | None
+    ) -> tuple[list[StoredDocument], tuple[int, ...]]:
+        """Return the documents that fit, and the record numbers of the others.
+
+        Raises: TooLargeToRelease when none fits.
+        """
+        fitting: list[StoredDocument] = []
+        left_out: list[int] = []
+        size = 0
+        for document in documents:
+            length = 0 if bytes_max is None else self._vault.ciphertext_bytes(document.document)
+            if len(fitting) < documents_max and (bytes_max is None or size + length <= bytes_max):
+                fitting.append(document)
+                size += length
+            else:
+                left_out.append(document.record)
+        if not fitting:
+            raise TooLargeToRelease(
+                "Each document asked for is larger than one answer holds",
+                why=f"{bytes_max} bytes are the most",
+                do="Ask the custodian to hand it over on another way.",
+            )
+        return fitting, tuple(left_out)
 
     def _find(self, store: Store, number: int, grantor: bytes) -> StoredDocument | None:
         """Return a record's document when it is the grantor's, kept here, and one that grants open."""

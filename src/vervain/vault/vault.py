@@ -4,14 +4,16 @@
 ```
 packs/        ciphertexts, append-only        index/       where each is, sealed under its slot (LMDB)
 slots.bin     the key slots                   erasures/    what was erased, append-only
-releases/     every key handed out, append-only
+releases/     every key handed out, append-only   notices/   sealed to the patients, append-only
 ```
 Rules kept:
 1. `put` returns when slots, packs and index are on the disk, in this order; a crash in between leaves nothing that
    counts.
-2. Nothing is read before the access is on the disk; no key is handed out before the release is.
+2. Nothing is read before the access is on the disk; no key is handed out before the release is, and under a grant
+   before the sealed notice is kept for the patient.
 3. An erasure is written to the erasures list first and carried out after; opening carries out what is still open,
-   and so whatever an older copy of packs, index and slots does not know of, before it serves.
+   and so whatever an older copy of packs, index and slots does not know of, before it serves. Notices stay: they
+   are sealed to the patient, and the custodian cannot read them.
 """
 
 import shutil
@@ -53,7 +55,8 @@ from vervain.vault.index import (
     seal_row,
 )
 from vervain.vault.key_holder import KeyHolder
-from vervain.vault.layout import ERASURES, INDEX, PACKS, RELEASES, SLOTS
+from vervain.vault.layout import ERASURES, INDEX, NOTICES, PACKS, RELEASES, SLOTS
+from vervain.vault.notices import NoticeLog
 from vervain.vault.packs import Packs
 from vervain.vault.releases import ReleaseLog
 from vervain.vault.slot_backups import SlotBackups
@@ -174,6 +177,8 @@ class Vault:
             stack.callback(self._erasures.close)
             self.releases = ReleaseLog(directory / RELEASES, files=layer)
             stack.callback(self.releases.close)
+            self.notices = NoticeLog(directory / NOTICES, files=layer)
+            stack.callback(self.notices.close)
             self._eraser = Eraser(self._index, self._slots, self._tokens, custodian=custodian)
             self._replay_erasures(head)
             self._backups = backups
@@ -374,6 +379,15 @@ class Vault:
             _, row = self._open_row(self._require_live(view, document))
         return self._packs.read(row.places)
 
+    def ciphertext_bytes(self, document: int) -> int:
+        """Return how long a document's ciphertext is, without reading it.
+
+        Raises: NotStored, KeyErased, Tampered.
+        """
+        with self._index.view() as view:
+            _, row = self._open_row(self._require_live(view, document))
+        return sum(place.length for place in row.places)
+
     def wrap_for(
         self, document: int, *, purpose: Purpose, recipient: bytes, scope: bytes, epoch: int = 0
     ) -> RecordWrap:
@@ -473,7 +487,7 @@ class Vault:
         with self._lock:
             (target / INDEX).mkdir(parents=True, mode=0o700)
             self._index.copy(target / INDEX)
-            for name in (PACKS, ERASURES, RELEASES):
+            for name in (PACKS, ERASURES, RELEASES, NOTICES):
                 shutil.copytree(self.directory / name, target / name)
 
     def audit(self) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vervain.ledger.primitives.codec import NotCanonical
 from vervain.node.outbox import Outbox, OutgoingCommit
+from vervain.storage.errors import Corrupt
 
 
 def outgoing(number: int) -> OutgoingCommit:
@@ -41,5 +41,5 @@ def test_damaged_file_is_refused(tmp_path: Path) -> None:
     outbox.put(outgoing(1))
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(NotCanonical):
+    with pytest.raises(Corrupt):
         list(outbox)

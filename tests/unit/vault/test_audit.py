@@ -57,7 +57,10 @@ def test_clean_vault_has_no_findings(kept: Kept) -> None:
         assert list(vault.audit()) == []
 
 
-@pytest.mark.parametrize("name", ["packs/00000001.pack", "slots.bin", "erasures/00000001.log", "releases/00000001.log"])
+@pytest.mark.parametrize(
+    "name",
+    ["packs/00000001.pack", "slots.bin", "erasures/00000001.log", "releases/00000001.log", "notices/00000001.log"],
+)
 def test_altered_byte_is_found_with_its_place(kept: Kept, name: str) -> None:
     """Given one altered byte, at 60 places drawn by a seed. When audited.
 

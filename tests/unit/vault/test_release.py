@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The release desk over the real rules of the ledger: what a reader gets, and every way in which it gets nothing."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,17 +25,21 @@ from vervain.sealing.derivation import category_commitment
 from vervain.sealing.documents import open_document
 from vervain.sealing.errors import SealBroken
 from vervain.sealing.keys import KemKey, SigningKey
+from vervain.sealing.notices import SEALED_NOTICE_BYTES_MAX, notice_digest
 from vervain.sealing.read_requests import RecordSet, build_read_request, new_record_set
+from vervain.sealing.release_requests import ReleaseRequest
 from vervain.sealing.wraps import WrapContext, unwrap
 from vervain.storage.errors import StorageError
-from vervain.vault.errors import NotReleased
+from vervain.vault.errors import NotReleased, TooLargeToRelease
 from vervain.vault.key_holder import SoftwareKeyHolder
-from vervain.vault.release import Release, ReleaseDesk, ReleaseRequest
+from vervain.vault.notices import NoticeEntry, NoticeLog
+from vervain.vault.release import Release, ReleaseDesk
 from vervain.vault.releases import ReleaseEntry, ReleaseLog
 from vervain.vault.vault import NewDocument, StoredDocument, Vault
 
 READER, READER_KEM = SigningKey(b"r" * 32), KemKey(b"k" * 32)
 SECRET = b"x" * 32
+NOTICE = b"sealed to the patient"
 CATEGORIES = {"note-2": frozenset({"PSY"}), "note-3": frozenset({"HIV", "PSY"})}
 
 
@@ -128,7 +133,9 @@ class Clinic:
         assert isinstance(event, ConsentGranted)
         return event.consent
 
-    def ask(self, consent: bytes, *records: int, categories: tuple[str, ...] = ()) -> ReleaseRequest:
+    def ask(
+        self, consent: bytes, *records: int, categories: tuple[str, ...] = (), notice: bytes = NOTICE
+    ) -> ReleaseRequest:
         """Put a signed request on the ledger; return what the reader sends to the desk."""
         record_set = new_record_set(records or self.records)
         request = build_read_request(
@@ -137,14 +144,14 @@ class Clinic:
             custodian=self.custodian,
             record_set=record_set,
             purpose=Purpose.TREAT,
-            notice_digest=b"n" * 32,
+            notice_digest=notice_digest(notice),
             expires_at=int(self.own_clock) + 600,
             reader=READER,
             categories=[category_commitment(SECRET, code) for code in categories],
         )
         event = self.ward.run(SOUTH, request)[0]
         assert isinstance(event, ReadRequested)
-        return ReleaseRequest(request=request, access=event.access, record_set=record_set)
+        return ReleaseRequest(request=request, access=event.access, record_set=record_set, notice=notice)
 
     def opened(self, release: Release, consent: bytes) -> list[bytes]:
         """Open what was released as the reader does, from ciphertexts alone."""
@@ -221,7 +228,7 @@ def test_refused_when_the_access_is_not_final(clinic: Clinic) -> None:
         custodian=clinic.custodian,
         record_set=final.record_set,
         purpose=Purpose.TREAT,
-        notice_digest=b"n" * 32,
+        notice_digest=notice_digest(NOTICE),
         expires_at=FOUNDED_AT + 600,
         reader=READER,
     )
@@ -362,6 +369,100 @@ def test_nothing_is_handed_out_when_the_release_cannot_be_written(
     monkeypatch.setattr(Vault, "wrap_for", wrapped)
     with pytest.raises(StorageError, match="no room"):
         clinic.desk.release(asked)
+
+
+def test_refused_when_the_notice_is_not_the_one_signed_for(clinic: Clinic) -> None:
+    """Given a final request. When its notice is missing, altered, another's or too long. Then nothing, in one answer.
+
+    Nothing is written down either, and the answer is that to a request that is not on the ledger.
+    """
+    consent = clinic.grant()
+    asked, other = clinic.ask(consent), clinic.ask(consent, notice=b"another's notice")
+    too_long = clinic.ask(consent, notice=bytes(SEALED_NOTICE_BYTES_MAX + 1))
+    wrong = [replace(asked, notice=notice) for notice in (b"", NOTICE[:-1] + b"T", other.notice)]
+    words = set()
+    for each in (*wrong, too_long, replace(asked, access=asked.access + 9)):
+        with pytest.raises(NotReleased) as refused:
+            clinic.desk.release(each)
+        words.add(str(refused.value))
+    assert len(words) == 1
+    assert (clinic.vault.releases.count, clinic.vault.notices.count) == (0, 0)
+    assert len(clinic.desk.release(asked).wraps) == 3
+
+
+def test_notice_is_on_the_disk_before_the_key(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a final request. When its keys are wrapped. Then a copy of the disk at that moment has the notice.
+
+    When the notice cannot be written, no release is noted and no key is wrapped.
+    """
+    consent = clinic.grant()
+    asked = clinic.ask(consent)
+    found: list[tuple[NoticeEntry, ...]] = []
+    wrap_for = Vault.wrap_for
+
+    def looked(vault: Vault, document: int, **named: object) -> object:
+        shutil.copytree(vault.directory / "notices", vault.directory / f"copy-{len(found)}")
+        found.append(NoticeLog(vault.directory / f"copy-{len(found)}").of_subject(clinic.patient))
+        return wrap_for(vault, document, **named)  # type: ignore[arg-type]  # whatever the desk gave
+
+    monkeypatch.setattr(Vault, "wrap_for", looked)
+    clinic.desk.release(asked)
+    entry = NoticeEntry(at=FOUNDED_AT, subject=clinic.patient, grant=consent, access=asked.access, sealed=NOTICE)
+    assert found == [(entry,)] * 3
+
+    def full(log: NoticeLog, entry: NoticeEntry) -> None:
+        raise StorageError("no room")
+
+    again = clinic.ask(consent)
+    monkeypatch.setattr(NoticeLog, "record", full)
+    with pytest.raises(StorageError, match="no room"):
+        clinic.desk.release(again)
+    assert (len(found), clinic.vault.releases.count) == (3, 3)
+
+
+def test_one_access_keeps_one_notice(clinic: Clinic) -> None:
+    """Given a request that was answered. When it is sent again, and another one is. Then there are two notices."""
+    consent = clinic.grant()
+    first, second = clinic.ask(consent), clinic.ask(consent, notice=b"second notice")
+    for asked in (first, first, second):
+        clinic.desk.release(asked)
+    kept = clinic.vault.notices.of_subject(clinic.patient)
+    assert [(each.access, each.sealed) for each in kept] == [(first.access, NOTICE), (second.access, b"second notice")]
+    assert clinic.vault.notices.of_subject(clinic.patient, after=1) == kept[1:]
+    assert clinic.vault.notices.of_subject(clinic.custodian) == ()
+
+
+def test_what_does_not_fit_is_said_and_can_be_asked_for(clinic: Clinic) -> None:
+    """Given a request for three notes. When two fit. Then the third is named, and given when asked for alone."""
+    consent = clinic.grant()
+    asked = clinic.ask(consent)
+    sizes = [clinic.vault.ciphertext_bytes(clinic.vault.of_record(each).document) for each in clinic.records]
+    assert sizes == [len(clinic.vault.ciphertext(clinic.vault.of_record(each).document)) for each in clinic.records]
+    for bounds in ({"documents_max": 2}, {"bytes_max": sizes[0] + sizes[1]}):
+        release = clinic.desk.release(asked, **bounds)
+        assert [each.record for each in release.wraps] == clinic.records[:2]
+        assert release.left_out == (clinic.records[2],)
+    written = clinic.vault.releases.count
+    rest = clinic.desk.release(replace(asked, among=(clinic.records[2],)))
+    assert [each.record for each in rest.wraps] == [clinic.records[2]]
+    assert (written, clinic.vault.releases.count) == (4, 5)
+    with pytest.raises(TooLargeToRelease):
+        clinic.desk.release(asked, bytes_max=sizes[0] - 1)
+
+
+def test_no_record_outside_the_signed_set_can_be_asked_for(clinic: Clinic) -> None:
+    """Given a request for note 1. When note 2, which the grant covers too, is named beside it. Then nothing."""
+    asked = clinic.ask(clinic.grant(), clinic.records[0])
+    with pytest.raises(NotReleased):
+        clinic.desk.release(replace(asked, among=tuple(clinic.records[:2])))
+    assert clinic.vault.releases.count == 0
+
+
+def test_notices_outlive_an_erasure(clinic: Clinic) -> None:
+    """Given a patient who was read about. When everything of hers is erased. Then she can still fetch the notice."""
+    clinic.desk.release(clinic.ask(clinic.grant()))
+    clinic.vault.erase_subject(clinic.patient, key=SigningKey.generate(), now=FOUNDED_AT)
+    assert [each.sealed for each in clinic.vault.notices.of_subject(clinic.patient)] == [NOTICE]
 
 
 def test_patients_own_wraps_are_written_down_and_open(clinic: Clinic) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from vervain.cli.story.cast import Cast
-from vervain.cli.story.sharing import Reader, request_of
+from vervain.cli.story.sharing import Recipient, request_of
 from vervain.ledger.modules.consent.messages import ConsentReason, Purpose, ReadRequested, WithdrawConsent
 from vervain.ledger.primitives.errors import ProofError, VervainError
 from vervain.ledger.primitives.hashing import actor_id
@@ -21,7 +21,6 @@ from vervain.sealing.receipts import EntryProof, format_receipt, parse_receipt, 
 from vervain.sealing.signing import build_transaction
 from vervain.sealing.trust import read_trust
 from vervain.vault.errors import NotReleased
-from vervain.vault.release import ReleaseRequest
 
 
 class AttackSucceeded(AssertionError):
@@ -77,29 +76,29 @@ def _digests_in(value: object) -> Iterator[bytes]:
         yield msgspec.convert(value, bytes)
 
 
-def read_without_a_grant(cast: Cast, reader: Reader, records: Sequence[int], patient_kem: bytes) -> str:
+def read_without_a_grant(cast: Cast, reader: Recipient, records: Sequence[int], patient_kem: bytes) -> str:
     """Ask for records under a grant that was never given."""
     forged = msgspec.structs.replace(reader, given=msgspec.structs.replace(reader.given, consent=bytes(32)))
-    request, _, _ = request_of(cast, forged, records, purpose=Purpose.TREAT, patient_kem=patient_kem)
-    return _must_fail("read without a grant", lambda: cast.desk(reader.organisation).send(request), NotApplied)
+    asked = request_of(cast, forged, records, purpose=Purpose.TREAT, patient_kem=patient_kem)
+    return _must_fail("read without a grant", lambda: cast.desk(reader.organisation).send(asked.message), NotApplied)
 
 
 def read_after_withdrawal(
-    cast: Cast, wallet: Wallet, reader: Reader, records: Sequence[int], patient_kem: bytes
+    cast: Cast, wallet: Wallet, reader: Recipient, records: Sequence[int], patient_kem: bytes
 ) -> tuple[str, str]:
     """Let a request become final, withdraw, then ask for the key; and ask anew after the withdrawal."""
-    request, _, opened = request_of(cast, reader, records, purpose=Purpose.TREAT, patient_kem=patient_kem)
-    outcome = cast.desk(reader.organisation).send(request)
+    asked = request_of(cast, reader, records, purpose=Purpose.TREAT, patient_kem=patient_kem)
+    outcome = cast.desk(reader.organisation).send(asked.message)
     (event,) = outcome.events
     assert isinstance(event, ReadRequested)
     at = cast.members[reader.custodian]
     cast.desk(reader.custodian).submit(wallet.sign(at, [wallet.withdraw(reader.given.consent)], now=cast.now).encoded)
     wallet.withdrawn(reader.given.consent)
-    asked = ReleaseRequest(request=request, access=event.access, record_set=opened)
-    late = _must_fail("key after withdrawal", lambda: cast.desk(reader.custodian).release(asked), NotReleased)
-    again, _, _ = request_of(cast, reader, records, purpose=Purpose.TREAT, patient_kem=patient_kem)
+    shown = asked.release_request(event.access)
+    late = _must_fail("key after withdrawal", lambda: cast.desk(reader.custodian).release(shown), NotReleased)
+    again = request_of(cast, reader, records, purpose=Purpose.TREAT, patient_kem=patient_kem)
     try:
-        cast.desk(reader.organisation).send(again)
+        cast.desk(reader.organisation).send(again.message)
     except NotApplied as refused:
         if refused.reason is ConsentReason.WITHDRAWN:
             return late, str(refused)
@@ -126,7 +125,7 @@ def replay_a_transaction(cast: Cast, encoded: bytes) -> str:
     return f"answered with its first outcome, of block {outcome.height}; the log did not grow"
 
 
-def show_a_refused_one_as_a_fact(cast: Cast, reader: Reader, trust: bytes) -> str:
+def show_a_refused_one_as_a_fact(cast: Cast, reader: Recipient, trust: bytes) -> str:
     """Get a withdrawal refused, then change its receipt to say that it was applied."""
     stranger = cast.desk(reader.organisation)
     signed = stranger.sign([WithdrawConsent(consent=reader.given.consent)])
@@ -143,7 +142,7 @@ def show_a_refused_one_as_a_fact(cast: Cast, reader: Reader, trust: bytes) -> st
     return _must_fail("refused as applied", lambda: verify_receipt(forged, read_trust(trust)), ProofError)
 
 
-def act_with_another_key(cast: Cast, wallet: Wallet, reader: Reader) -> str:
+def act_with_another_key(cast: Cast, wallet: Wallet, reader: Recipient) -> str:
     """Sign as the patient with the hospital's key."""
     desk = cast.desk(reader.organisation)
     signed = build_transaction(

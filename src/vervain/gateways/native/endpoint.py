@@ -2,7 +2,7 @@
 """One row of the route table: what is served and documented, so that neither can be without the other."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from vervain.gateways.native.gateway import NativeGateway
 from vervain.gateways.native.problems import Kind
+from vervain.gateways.native.requests import HEX_PATTERN, NATURAL_PATTERN
 
 Handler = Callable[[NativeGateway, Request], Response | Awaitable[Response]]
 """A coroutine function runs on the event loop, a plain function on a thread."""
@@ -33,6 +34,16 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     required: bool = False
     example: str | int
+
+
+STRING: Final[dict[str, object]] = {"type": "string"}
+HEX: Final[dict[str, object]] = {"type": "string", "pattern": HEX_PATTERN}
+_NATURAL: Final[dict[str, object]] = {"type": "string", "pattern": NATURAL_PATTERN}
+
+
+def natural_parameter(name: str, where: str, text: str, example: str, *, required: bool = False) -> Parameter:
+    """Return a parameter that is a whole number."""
+    return Parameter(name=name, where=where, schema=_NATURAL, text=text, example=example, required=required)
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):

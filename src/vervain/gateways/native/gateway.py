@@ -15,6 +15,7 @@ from vervain.gateways.native.authentication import Authenticator
 from vervain.gateways.native.event_hub import EventHub
 from vervain.gateways.native.problems import UNAVAILABLE, RequestProblem
 from vervain.ledger.machine.module import Catalogue
+from vervain.node.desk import MemberDesk
 from vervain.node.hosting import HostingQuotas, OverQuota
 from vervain.node.node import Node
 
@@ -81,6 +82,10 @@ class NativeGateway:
                 do="Look at the node's log; `vervain rebuild` makes it anew.",
             )
         return self.node.read_model.engine
+
+    def desk(self, organisation: bytes) -> MemberDesk | None:
+        """Return the desk of a member that this node serves, else None."""
+        return self.node.desk(organisation) if organisation in self.node.directory.served_members() else None
 
     def over_quota(self, encoded: Sequence[bytes]) -> dict[int, OverQuota]:
         """Count transactions of hosted members; return, by position, those over their quota."""

@@ -7,7 +7,7 @@ Rules kept:
 2. Statistics are of the whole chain; a count below ten is told as 0.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
@@ -47,7 +47,7 @@ class RecordsAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 def read_own_accesses(gateway: NativeGateway, request: Request) -> Response:
     """Return who read by the asker's consents; for a member, what was read in its custody."""
     require_known_query(request, "before")
-    asker = _asker(gateway, request)
+    asker = asker_of(gateway, request)
     before = query_natural(request, "before", 0)
     asked = AccessFilter(
         grantors=() if asker.is_organisation else (asker.actor,),
@@ -56,22 +56,20 @@ def read_own_accesses(gateway: NativeGateway, request: Request) -> Response:
         rows=PAGE_ROWS_MAX,
     )
     rows = tuple(queries.accesses(gateway.read_model(), asked))
-    return _private(
-        AccessesAnswer(accesses=rows, next=rows[-1].access if len(rows) == PAGE_ROWS_MAX else msgspec.UNSET)
-    )
+    return private(AccessesAnswer(accesses=rows, next=rows[-1].access if len(rows) == PAGE_ROWS_MAX else msgspec.UNSET))
 
 
 def read_own_consents(gateway: NativeGateway, request: Request) -> Response:
     """Return the consents that the asker gave."""
     require_known_query(request)
-    asker = _asker(gateway, request)
-    return _private(ConsentsAnswer(consents=tuple(queries.consents(gateway.read_model(), (asker.actor,)))))
+    asker = asker_of(gateway, request)
+    return private(ConsentsAnswer(consents=tuple(queries.consents(gateway.read_model(), (asker.actor,)))))
 
 
 def read_own_records(gateway: NativeGateway, request: Request) -> Response:
     """Return the records about the asker; for a member, the records in its custody."""
     require_known_query(request, "after")
-    asker = _asker(gateway, request)
+    asker = asker_of(gateway, request)
     after = query_natural(request, "after", 0)
     rows = tuple(
         queries.records_of(
@@ -82,7 +80,7 @@ def read_own_records(gateway: NativeGateway, request: Request) -> Response:
             rows=PAGE_ROWS_MAX,
         )
     )
-    return _private(RecordsAnswer(records=rows, next=rows[-1].record if len(rows) == PAGE_ROWS_MAX else msgspec.UNSET))
+    return private(RecordsAnswer(records=rows, next=rows[-1].record if len(rows) == PAGE_ROWS_MAX else msgspec.UNSET))
 
 
 def read_statistics(gateway: NativeGateway, request: Request) -> Response:
@@ -91,10 +89,15 @@ def read_statistics(gateway: NativeGateway, request: Request) -> Response:
     return Response(encode(queries.statistics(gateway.read_model())), media_type=JSON)
 
 
-def _asker(gateway: NativeGateway, request: Request) -> Asker:
+def asker_of(gateway: NativeGateway, request: Request) -> Asker:
+    """Return who signed the request.
+
+    Raises: RequestProblem.
+    """
     with gateway.node.view() as state:
         return gateway.authenticator.asker(request, state)
 
 
-def _private(answer: Any) -> Response:  # Any: one of the Structs above
+def private(answer: msgspec.Struct) -> Response:
+    """Answer what nobody on the way may keep."""
     return Response(encode(answer), media_type=JSON, headers=PRIVATE)

@@ -32,8 +32,9 @@ from vervain.ledger.primitives.codec import NotCanonical, encode
 from vervain.ledger.primitives.errors import ProofError, VervainError
 from vervain.node.hosting import OverQuota
 from vervain.sdk.contract import PROBLEM, Problem
+from vervain.sealing.errors import SealBroken
 from vervain.storage.errors import Full, StorageError
-from vervain.vault.errors import AlreadyStored, KeyErased, NotReleased, NotStored
+from vervain.vault.errors import AlreadyStored, KeyErased, NotReleased, NotStored, TooLargeToRelease
 
 RETRY_SECONDS: Final = 1  # a full pool empties within a block
 NO_TXID: Final = bytes(32)
@@ -97,7 +98,9 @@ KIND_OF_ERROR: Final[dict[type[Exception], Kind]] = {
     KeyErased: GONE,
     NotStored: NOT_FOUND,
     AlreadyStored: CONFLICT,
-    NotReleased: FORBIDDEN,
+    NotReleased: NOT_FOUND,
+    TooLargeToRelease: TOO_LARGE,
+    SealBroken: FORBIDDEN,
     Full: FULL,
     StorageError: INTERNAL,
     VervainError: INTERNAL,

@@ -5,8 +5,9 @@ from typing import Final
 
 from vervain.gateways.native import examples, health, own, proving, reading, streaming, transactions
 from vervain.gateways.native.described import described
-from vervain.gateways.native.endpoint import Answer, Body, Endpoint, Parameter
+from vervain.gateways.native.endpoint import HEX, STRING, Answer, Body, Endpoint, Parameter, natural_parameter
 from vervain.gateways.native.openapi import read_openapi
+from vervain.gateways.native.own_table import own_endpoints
 from vervain.gateways.native.problems import (
     CONFLICT,
     FORBIDDEN,
@@ -18,7 +19,6 @@ from vervain.gateways.native.problems import (
     UNAUTHENTICATED,
     UNPROVABLE,
 )
-from vervain.gateways.native.requests import HEX_PATTERN, NATURAL_PATTERN
 from vervain.ledger.machine.limits import TRANSACTION_ENTRIES_MAX
 from vervain.ledger.machine.module import Catalogue
 from vervain.sdk.contract import (
@@ -38,26 +38,18 @@ from vervain.sdk.contract import (
 WRITING: Final = "Writing"
 READING: Final = "Reading"
 PROVING: Final = "Proving"
-OWN: Final = "One's own"
 RUNNING: Final = "Running"
 
-_STRING: Final[dict[str, object]] = {"type": "string"}
-_NATURAL: Final[dict[str, object]] = {"type": "string", "pattern": NATURAL_PATTERN}
-_HEX: Final[dict[str, object]] = {"type": "string", "pattern": HEX_PATTERN}
 _OBJECT: Final[dict[str, object]] = {"type": "object"}
 
 
-def _natural(name: str, where: str, text: str, example: str, *, required: bool = False) -> Parameter:
-    return Parameter(name=name, where=where, schema=_NATURAL, text=text, example=example, required=required)
-
-
-_HEIGHT: Final = _natural("height", "path", "Height of a block; 0 is the founding.", "0")
+_HEIGHT: Final = natural_parameter("height", "path", "Height of a block; 0 is the founding.", "0")
 _REFUSALS: Final = (UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, LIMIT_EXCEEDED, OVER_QUOTA, TOO_LARGE, MEDIA_TYPE)
 
 
 def endpoints(catalogue: Catalogue) -> tuple[Endpoint, ...]:
     """Return the route table over a catalogue."""
-    return (*_writing(catalogue), *_reading(catalogue), *_proving(), *_own(), *_running())
+    return (*_writing(catalogue), *_reading(catalogue), *_proving(), *own_endpoints(), *_running())
 
 
 def _writing(catalogue: Catalogue) -> tuple[Endpoint, ...]:
@@ -99,13 +91,13 @@ def _writing(catalogue: Catalogue) -> tuple[Endpoint, ...]:
             body=Body(
                 media_type=LINES,
                 bytes_max=BULK_BYTES_MAX,
-                schema=_STRING,
+                schema=STRING,
                 text="Transactions in their canonical encoding, each ending in a line feed.",
                 example=examples.TRANSACTION_LINES,
             ),
             answer=Answer(
                 media_type=LINES,
-                schema=_STRING,
+                schema=STRING,
                 text="One line for each transaction.",
                 example=examples.BULK_ANSWER_LINES,
             ),
@@ -195,10 +187,10 @@ def _reading(catalogue: Catalogue) -> tuple[Endpoint, ...]:
             "height, `from` starts at one, else the stream starts with the next block. Comments keep the line open. "
             "Who reads too slowly is told so in a comment and dropped; coming back with Last-Event-ID misses nothing.",
             parameters=(
-                _natural("from", "query", "Height of the first event.", "0"),
-                _natural("Last-Event-ID", "header", "Height of the last event that was read.", "6"),
+                natural_parameter("from", "query", "Height of the first event.", "0"),
+                natural_parameter("Last-Event-ID", "header", "Height of the last event that was read.", "6"),
             ),
-            answer=Answer(media_type=EVENT_STREAM, schema=_STRING, text="An endless stream.", example=examples.EVENT),
+            answer=Answer(media_type=EVENT_STREAM, schema=STRING, text="An endless stream.", example=examples.EVENT),
         ),
         Endpoint(
             method="GET",
@@ -221,7 +213,7 @@ def _reading(catalogue: Catalogue) -> tuple[Endpoint, ...]:
 
 
 def _proving() -> tuple[Endpoint, ...]:
-    receipt = Answer(media_type=TEXT, schema=_STRING, text="A `.receipt` file.", example=examples.RECEIPT)
+    receipt = Answer(media_type=TEXT, schema=STRING, text="A `.receipt` file.", example=examples.RECEIPT)
     return (
         Endpoint(
             method="GET",
@@ -231,8 +223,8 @@ def _proving() -> tuple[Endpoint, ...]:
             summary="The receipt of one entry.",
             text="Offline proof that the entry was logged, and whether it was applied or refused.",
             parameters=(
-                _natural("leaf_index", "path", "Log index of the transaction, from its answer.", "12"),
-                _natural(
+                natural_parameter("leaf_index", "path", "Log index of the transaction, from its answer.", "12"),
+                natural_parameter(
                     "entry", "query", f"Number of the entry, below {TRANSACTION_ENTRIES_MAX}; 0 if left out.", "0"
                 ),
             ),
@@ -261,12 +253,12 @@ def _proving() -> tuple[Endpoint, ...]:
                 Parameter(
                     name="table",
                     where="path",
-                    schema=_STRING,
+                    schema=STRING,
                     text="Name of a proved table.",
                     example="consortium.members",
                 ),
                 Parameter(
-                    name="key", where="path", schema=_HEX, text="The row's key, in lower-case hex.", example="00" * 32
+                    name="key", where="path", schema=HEX, text="The row's key, in lower-case hex.", example="00" * 32
                 ),
             ),
             answer=receipt,
@@ -279,7 +271,7 @@ def _proving() -> tuple[Endpoint, ...]:
             group=PROVING,
             summary="The newest checkpoint, cosigned.",
             text="A C2SP signed note: chain, log size, log root, then the cosignatures of this node and its witnesses.",
-            answer=Answer(media_type=TEXT, schema=_STRING, text="A signed note.", example=examples.CHECKPOINT),
+            answer=Answer(media_type=TEXT, schema=STRING, text="A signed note.", example=examples.CHECKPOINT),
             problems=(UNPROVABLE,),
         ),
         Endpoint(
@@ -289,8 +281,8 @@ def _proving() -> tuple[Endpoint, ...]:
             group=PROVING,
             summary="The proof that the log only grew between two sizes.",
             parameters=(
-                _natural("from", "query", "The older size.", "1", required=True),
-                _natural("to", "query", "The newer size; the newest if left out.", "2"),
+                natural_parameter("from", "query", "The older size.", "1", required=True),
+                natural_parameter("to", "query", "The newer size; the newest if left out.", "2"),
             ),
             answer=Answer(media_type=JSON, schema=ConsistencyAnswer, text="RFC 9162 consistency path."),
             problems=(UNPROVABLE,),
@@ -304,10 +296,10 @@ def _proving() -> tuple[Endpoint, ...]:
             text="C2SP tlog-tiles: level 0 holds leaf hashes, level L the roots of full tiles below; 1 to 256 hashes "
             "of 32 bytes. A full tile never changes.",
             parameters=(
-                _natural("level", "path", f"0 to {proving.TILE_LEVEL_MAX}.", "0"),
-                _natural("index", "path", "Number of the tile in its level.", "0"),
+                natural_parameter("level", "path", f"0 to {proving.TILE_LEVEL_MAX}.", "0"),
+                natural_parameter("index", "path", "Number of the tile in its level.", "0"),
             ),
-            answer=Answer(media_type=OCTETS, schema=_STRING, text="Hashes, concatenated."),
+            answer=Answer(media_type=OCTETS, schema=STRING, text="Hashes, concatenated."),
             problems=(NOT_FOUND,),
         ),
         Endpoint(
@@ -322,46 +314,6 @@ def _proving() -> tuple[Endpoint, ...]:
     )
 
 
-def _own() -> tuple[Endpoint, ...]:
-    problems = (UNAUTHENTICATED, LIMIT_EXCEEDED)
-    return (
-        Endpoint(
-            method="GET",
-            path="/v1/me/accesses",
-            handle=own.read_own_accesses,
-            group=OWN,
-            summary="Who read by my consents.",
-            text="For a patient's pseudonym: reads under its own consents. For a member: reads in its custody.",
-            parameters=(_natural("before", "query", "Go on below this access number.", "100"),),
-            answer=Answer(media_type=JSON, schema=own.AccessesAnswer, text="A page, newest first."),
-            problems=problems,
-            is_signed=True,
-        ),
-        Endpoint(
-            method="GET",
-            path="/v1/me/consents",
-            handle=own.read_own_consents,
-            group=OWN,
-            summary="The consents I gave.",
-            answer=Answer(media_type=JSON, schema=own.ConsentsAnswer, text="The newest, newest first."),
-            problems=problems,
-            is_signed=True,
-        ),
-        Endpoint(
-            method="GET",
-            path="/v1/me/records",
-            handle=own.read_own_records,
-            group=OWN,
-            summary="The records about me, or in my custody.",
-            text="Numbers and commitments; the documents stay with their custodian.",
-            parameters=(_natural("after", "query", "Go on above this record number.", "100"),),
-            answer=Answer(media_type=JSON, schema=own.RecordsAnswer, text="A page, oldest first."),
-            problems=problems,
-            is_signed=True,
-        ),
-    )
-
-
 def _running() -> tuple[Endpoint, ...]:
     return (
         Endpoint(
@@ -370,7 +322,7 @@ def _running() -> tuple[Endpoint, ...]:
             handle=health.tell_alive,
             group=RUNNING,
             summary="Whether the process answers.",
-            answer=Answer(media_type=TEXT, schema=_STRING, text="It does.", example="alive\n"),
+            answer=Answer(media_type=TEXT, schema=STRING, text="It does.", example="alive\n"),
         ),
         Endpoint(
             method="GET",
@@ -378,7 +330,7 @@ def _running() -> tuple[Endpoint, ...]:
             handle=health.tell_ready,
             group=RUNNING,
             summary="Whether the node takes transactions and keeps up.",
-            answer=Answer(media_type=TEXT, schema=_STRING, text="It does.", example="ready\n"),
+            answer=Answer(media_type=TEXT, schema=STRING, text="It does.", example="ready\n"),
         ),
         Endpoint(
             method="GET",

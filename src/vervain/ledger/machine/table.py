@@ -61,6 +61,11 @@ class Table(Generic[R]):
 
     def stored_key(self, key: Key) -> bytes:
         """Return table number || key parts, as storage keeps it. Also takes a leading part of the key, for ranges."""
+        if isinstance(key, bytes):  # the common forms first: this stands on the path of every read and write
+            assert self.key[0] in (0, len(key)), f"{self.name}: a key part of {self.key[0]} bytes was given {len(key)}"
+            return self._prefix + key
+        if isinstance(key, int):
+            return self._prefix + key.to_bytes(self.key[0], "big")
         parts = key if isinstance(key, tuple) else (key,)
         return self._prefix + b"".join(map(_part_bytes, parts, self.key))
 

@@ -47,7 +47,7 @@ STATUSES: dict[type[VervainError], int] = {
     Full: 507,
     KeyErased: 410,
     NotStored: 404,
-    NotReleased: 403,
+    NotReleased: 404,
     Tampered: 500,
     ConfigError: 500,
 }

@@ -336,10 +336,7 @@ def _require_own_patient(store: Store, subject: bytes, custodian: bytes) -> None
 def _own_record(context: Context, number: int) -> Record:
     """Return a record of which the signer's organisation is the custodian."""
     record = queries.require_record(context.store, number)
-    if record.custodian != context.organisation:
-        raise Forbidden(RecordsReason.NOT_THE_CUSTODIAN, record=number)
-    if context.actor != record.custodian:
-        identity.require_acts_for(context, record.custodian, RecordsReason.NOT_THE_CUSTODIAN)
+    identity.require_acts_for(context, record.custodian, RecordsReason.NOT_THE_CUSTODIAN)
     return record
 
 
