@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -22,7 +22,13 @@ from vervain.ledger.machine.module import Message
 from vervain.ledger.machine.refusals import APPLIED, MachineReason
 from vervain.ledger.machine.store import Store
 from vervain.ledger.modules.identity import queries as identity
-from vervain.ledger.modules.records.messages import CommitRecord, EraseRecord, RecordCommitted
+from vervain.ledger.modules.records.messages import (
+    CommitRecord,
+    EraseRecord,
+    RecordCommitted,
+    RecordSuperseded,
+    SupersedeRecord,
+)
 from vervain.ledger.primitives.errors import VervainError
 from vervain.node.access import AccessLog
 from vervain.node.category_secrets import CategorySecrets
@@ -88,6 +94,13 @@ class Ledger(Protocol):
     def submit_many(self, encoded: Sequence[bytes]) -> "Future[list[FinalOutcome]]": ...
     def view(self) -> AbstractContextManager[CommittedState]: ...
     def outcome_of(self, txid: bytes) -> FinalOutcome | None: ...
+
+
+class _Ready(NamedTuple):
+    """A document to commit to, and the record that it supersedes; 0 for none."""
+
+    document: StoredDocument
+    supersedes: int
 
 
 class MemberDesk:
@@ -181,26 +194,48 @@ class MemberDesk:
     def commit_kept(self, progress: Callable[[int], None] = lambda done: None) -> int:
         """Commit to every kept document that has no record number yet, in random order; return how many.
 
+        A further version of a document supersedes the record of the version before, which is committed to first.
         May be interrupted at any point and called again: each document gets exactly one record.
 
         Raises: NotApplied, Unreachable.
         """
         done = self._settle_outbox()
-        waiting = list(self.vault.unnumbered())
-        secrets.SystemRandom().shuffle(waiting)
-        for some in _in_groups(waiting, COMMITS_PER_TRANSACTION * TRANSACTIONS_IN_FLIGHT):
-            outgoing = [self._outgoing(batch) for batch in _in_groups(some, COMMITS_PER_TRANSACTION)]
-            for each in outgoing:
-                self._outbox.put(each)
-            outcomes = self._node.submit_many([each.encoded for each in outgoing]).result(ANSWER_SECONDS)
-            for each, outcome in zip(outgoing, outcomes, strict=True):
-                self._number(each, outcome)
-            progress(len(some))
-            done += len(some)
+        while ready := self._ready():
+            secrets.SystemRandom().shuffle(ready)
+            for some in _in_groups(ready, COMMITS_PER_TRANSACTION * TRANSACTIONS_IN_FLIGHT):
+                self._commit_some(some)
+                progress(len(some))
+                done += len(some)
         return done
 
-    def _outgoing(self, documents: Sequence[StoredDocument]) -> OutgoingCommit:
-        messages = [CommitRecord(subject=each.subject, commitment=each.commitment) for each in documents]
+    def _ready(self) -> list[_Ready]:
+        """Return the documents without a number whose version before, if there is one, has a number."""
+        ready = []
+        for document in self.vault.unnumbered():
+            versions = self.vault.versions(document.resource_type, document.resource_id)
+            place = versions.index(document)
+            if place == 0 or versions[place - 1].subject != document.subject:
+                ready.append(_Ready(document, 0))
+            elif versions[place - 1].record:
+                ready.append(_Ready(document, versions[place - 1].record))
+        return ready
+
+    def _commit_some(self, ready: Sequence[_Ready]) -> None:
+        outgoing = [self._outgoing(batch) for batch in _in_groups(ready, COMMITS_PER_TRANSACTION)]
+        for each in outgoing:
+            self._outbox.put(each)
+        outcomes = self._node.submit_many([each.encoded for each in outgoing]).result(ANSWER_SECONDS)
+        for each, outcome in zip(outgoing, outcomes, strict=True):
+            self._number(each, outcome)
+
+    def _outgoing(self, ready: Sequence[_Ready]) -> OutgoingCommit:
+        documents = [each.document for each in ready]
+        messages: list[Message] = [
+            SupersedeRecord(record=previous, commitment=document.commitment)
+            if previous
+            else CommitRecord(subject=document.subject, commitment=document.commitment)
+            for document, previous in ready
+        ]
         signed = self.sign(messages)
         return OutgoingCommit(
             encoded=signed.encoded,
@@ -233,7 +268,7 @@ class MemberDesk:
 
     def _committed(self, event: object) -> int:
         decoded = CATALOGUE.event_decoder.decode(event) if isinstance(event, msgspec.Raw) else event
-        assert isinstance(decoded, RecordCommitted)
+        assert isinstance(decoded, RecordCommitted | RecordSuperseded)
         return decoded.record
 
     # Patients

@@ -7,7 +7,7 @@ members it serves. It decides nothing about the ledger: it may only ask.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from threading import Lock
 from time import time as system_time
@@ -35,8 +35,9 @@ from vervain.node.receipts import ReceiptDesk
 from vervain.node.trust import trust_file
 from vervain.readmodel.queries import leaf_of
 from vervain.sealing.receipts import Receipt
-from vervain.storage.backup import BackupManifest, write_backup
+from vervain.storage.backup import BackupManifest, require_caught_up, write_backup
 from vervain.storage.block_log import BlockLog
+from vervain.storage.files import hold_directory
 from vervain.storage.state_store import StateStore
 
 SECONDS_PER_DAY = 86_400
@@ -64,41 +65,64 @@ class Node:
         self.clock = clock
         self._desks: dict[bytes, MemberDesk] = {}
         self._desks_lock = Lock()
-        self._block_log = BlockLog(self.directory.blocks, chain=self.chain)
+        with ExitStack() as opened:
+            opened.enter_context(hold_directory(root))
+            self._open(opened)
+            self._close = opened.pop_all()
+
+    def _open(self, opened: ExitStack) -> None:
+        """Open state, log, engine, tables and desks; `opened` closes them in the opposite order."""
         self._state = StateStore(self.directory.state, chain=self.chain)
+        opened.callback(self._state.close)
+        head = self._state.head()
+        self._block_log = BlockLog(
+            self.directory.blocks, chain=self.chain, durable_height=None if head is None else head.height
+        )
+        opened.callback(self._block_log.close)
         self.engine = SoloEngine(
             CATALOGUE,
             self._block_log,
             self._state,
-            clock=clock,
+            clock=self.clock,
             heartbeat_seconds=self.settings.heartbeat_seconds,
             catalogue_name="vervain.ledger.catalogue:CATALOGUE",
         )
-        self.read_model = ReadModel(
-            self.directory.read_model, StoredFeed(self._block_log, self.engine.view), is_busy=self.engine.is_busy
-        )
+        opened.callback(self.engine.stop)
+        feed = StoredFeed(self._block_log, self.engine.view)
+        self.read_model = ReadModel(self.directory.read_model, feed, is_busy=self.engine.is_busy)
+        opened.callback(self.read_model.stop)
+        opened.callback(self.engine.stop)  # before the tables, so that they have every block
         self.engine.listen(lambda block, finalized: self.read_model.projector.wake())
-        self.checkpoints = CheckpointDesk(self.directory, self.settings, self.chain, self.engine.view, clock=clock)
+        self.checkpoints = CheckpointDesk(self.directory, self.settings, self.chain, self.engine.view, clock=self.clock)
+        opened.callback(self.checkpoints.close)
         self.receipts = ReceiptDesk(self._block_log, self.engine, self.checkpoints)
+        opened.callback(self._close_desks)
 
     # Life
 
     def start(self) -> Self:
-        """Take transactions."""
-        self.checkpoints.require_not_behind()
+        """Take transactions.
+
+        Raises: StorageError when the directory is behind what this node, or the mark of a restore, says was cosigned.
+        """
+        try:
+            with self.view() as state:
+                require_caught_up(self.directory.root, state)
+            self.checkpoints.require_not_behind()
+        except BaseException:
+            self.stop()
+            raise
         self.engine.start()
         self.read_model.start()
         return self
 
     def stop(self) -> None:
         """Finish what is waiting, then close files."""
+        self._close.close()
+
+    def _close_desks(self) -> None:
         for desk in self._desks.values():
             desk.close()
-        self.engine.stop()
-        self.read_model.stop()
-        self.checkpoints.close()
-        self._block_log.close()
-        self._state.close()
 
     def __enter__(self) -> Self:
         return self.start()

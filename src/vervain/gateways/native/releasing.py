@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handing out documents under a grant. The desk decides; whoever may not have a document is told that nothing is here."""
+"""Handing out documents under a grant. The desk decides; who may not have a document is told that nothing is here."""
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
