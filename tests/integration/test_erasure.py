@@ -181,6 +181,7 @@ def test_erased_relationship_is_nowhere(life: Life, tmp_path: Path) -> None:
     (row,) = (each for each in all_records(life.node) if each.record == gone[0].record)
     old = proved(life.node, row.leaf_index, row.entry_index, tmp_path)
     assert base64.b64encode(gone[0].commitment) in (tmp_path / "one.receipt").read_bytes()
+    assert at.secrets.get(subject) is not None
     life.node.back_up(tmp_path / "backup")
     at.back_up_slots()
     erased_at = int(life.clock())
@@ -207,6 +208,7 @@ def test_erased_relationship_is_nowhere(life: Life, tmp_path: Path) -> None:
         for place, documents in others:
             require_open(node.desk(life.custodians[place]), documents)
         require_gone(node.desk(life.custodians[0]), subject, gone)
+        assert node.desk(life.custodians[0]).secrets.get(subject) is None  # nor what the patient had told
         assert secrets.remains(tmp_path / "restored") == []
     finally:
         node.stop()

@@ -133,6 +133,8 @@ class MemberDesk:
             accesses=self.accesses,
             backups=self.slot_backups,
         )
+        for subject in self.vault.erased_on_opening:
+            self.secrets.forget(subject)
         self._outbox = Outbox(folder / "outbox")
         self._release = ReleaseDesk(self.vault, view=node.view, clock=node.clock, categories=self)
 

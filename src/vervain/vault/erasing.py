@@ -53,8 +53,10 @@ class Eraser:
                 after = documents[-1]
         return tuple(sorted(found))
 
-    def carry_out(self, erasure: Erasure, *, applied: int) -> None:
+    def carry_out(self, erasure: Erasure, *, applied: int) -> bytes | None:
         """Erase for good; `applied` is the erasure's number in the erasures list.
+
+        Returns: The subject whose whole relationship was erased, None when it was some documents or was done before.
 
         Raises: StorageError; then the next opening goes on.
         """
@@ -71,6 +73,7 @@ class Eraser:
             self._slots.erase((erasure.slot,), erasures_applied=applied)
         with self._index.change() as change:
             change.set_head(msgspec.structs.replace(change.head(), erasures_applied=applied), self._tokens)
+        return None if slot is None or erasure.documents else slot.subject
 
     def certificates(
         self,

@@ -160,6 +160,7 @@ class Vault:
         self._holder, self._accesses, self._files = holder, accesses, layer
         self._lock = RLock()
         self._ciphers: dict[tuple[int, int], AESGCM] = {}
+        self.erased_on_opening: list[bytes] = []  # subjects: what else is kept of them must go too
         with ExitStack() as stack:
             stack.enter_context(hold_directory(directory))
             layer.make_directory(directory / INDEX)
@@ -465,7 +466,9 @@ class Vault:
                 do="Put today's erasures list in its place; never serve without it.",
             )
         for number, encoded in self._erasures.read(applied + 1):
-            self._eraser.carry_out(decode(encoded, Erasure), applied=number)
+            subject = self._eraser.carry_out(decode(encoded, Erasure), applied=number)
+            if subject is not None:
+                self.erased_on_opening.append(subject)
 
     def back_up_slots(self, *, now: int) -> Path:
         """Write a backup of the slots; return its file.
