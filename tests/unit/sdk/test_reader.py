@@ -89,7 +89,7 @@ def test_reader_asks_again_for_what_did_not_fit(reader: Reader) -> None:
 def test_answer_that_does_not_fit_the_request_is_refused(
     reader: Reader, released: tuple[int, ...], left_out: tuple[int, ...]
 ) -> None:
-    """Given an answer with other records than asked for, or with none. When opened. Then it is refused, and not asked for without end."""
+    """Given an answer with other records than asked for, or none. When opened. Then refused, and not asked again."""
     answer = ReleaseAnswer(records=tuple(_released(reader, each) for each in released), left_out=left_out)
     with pytest.raises(UnexpectedAnswer):
         list(reader.open_all(lambda _: answer, _ask(reader, 5, 7).release_request(9)))

@@ -15,6 +15,7 @@ from vervain.storage.findings import Finding
 from vervain.storage.lmdb_walk import LmdbWalk
 from vervain.vault.audit import audit_vault
 from vervain.vault.index import DATABASES
+from vervain.vault.notices import NoticeEntry
 from vervain.vault.releases import ReleaseEntry
 
 ROWS = 60
@@ -22,7 +23,7 @@ ROWS = 60
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    """A vault at rest: documents of two subjects, an erased one, a release."""
+    """A vault at rest: documents of two subjects, an erased one, a release, a notice."""
     kept = Kept(tmp_path_factory.mktemp("audit"))
     with kept.open() as vault:
         made = vault.put([document(number, record=number) for number in range(1, ROWS)])
@@ -32,6 +33,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
             at=NOW, purpose="own", commitment=made[0].commitment, recipient=b"r" * 32, scope=b"s" * 32, access=0
         )
         vault.releases.record([entry])
+        vault.notices.record(NoticeEntry(at=NOW, subject=HE, grant=b"g" * 32, access=1, sealed=b"sealed"))
     return kept
 
 

@@ -18,7 +18,7 @@ def entry(access: int, subject: bytes = FIRST) -> NoticeEntry:
 
 
 def test_notices_are_found_again_after_a_restart(tmp_path: Path) -> None:
-    """Given notices of two patients. When the list is opened again. Then each has its own, and a repeat adds nothing."""
+    """Given notices of two patients. When opened again. Then each has its own, and a repeat adds nothing."""
     log = NoticeLog(tmp_path)
     for access in (1, 2, 3):
         log.record(entry(access, SECOND if access == 2 else FIRST))
