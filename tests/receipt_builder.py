@@ -31,8 +31,9 @@ from vervain.ledger.primitives.proved_map import (
     value_hash,
 )
 from vervain.sealing.checkpoints import Checkpoint, SignatureLine, cosign
+from vervain.sealing.commitments import Opening
 from vervain.sealing.keys import SigningKey
-from vervain.sealing.receipt_format import EntryProof, LeafProof, Opening, Receipt, StateProof, format_receipt
+from vervain.sealing.receipt_format import EntryProof, LeafProof, Receipt, StateProof, format_receipt
 from vervain.sealing.state_proofs import claim_of
 from vervain.sealing.trust import (
     Handover,

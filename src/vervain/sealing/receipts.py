@@ -27,10 +27,10 @@ from vervain.ledger.primitives.errors import ProofError
 from vervain.ledger.primitives.hashing import TX, TXID, leaf_hash, record_commitment, sha256
 from vervain.ledger.primitives.merkle_log import root_from_path
 from vervain.sealing.checkpoints import damaged
+from vervain.sealing.commitments import Opening
 from vervain.sealing.receipt_format import (
     EntryProof,
     LeafProof,
-    Opening,
     Receipt,
     StateProof,
     format_receipt,

@@ -458,11 +458,16 @@ def test_no_record_outside_the_signed_set_can_be_asked_for(clinic: Clinic) -> No
     assert clinic.vault.releases.count == 0
 
 
-def test_notices_outlive_an_erasure(clinic: Clinic) -> None:
-    """Given a patient who was read about. When everything of hers is erased. Then she can still fetch the notice."""
+def test_notices_outlive_an_erasure_and_are_in_a_backup(clinic: Clinic, tmp_path: Path) -> None:
+    """Given a patient who was read about. When everything of hers is erased. Then she can still fetch the notice.
+
+    A copy of the vault has it too.
+    """
     clinic.desk.release(clinic.ask(clinic.grant()))
     clinic.vault.erase_subject(clinic.patient, key=SigningKey.generate(), now=FOUNDED_AT)
-    assert [each.sealed for each in clinic.vault.notices.of_subject(clinic.patient)] == [NOTICE]
+    clinic.vault.back_up(tmp_path / "backup")
+    for notices in (clinic.vault.notices, NoticeLog(tmp_path / "backup" / "notices")):
+        assert [each.sealed for each in notices.of_subject(clinic.patient)] == [NOTICE]
 
 
 def test_patients_own_wraps_are_written_down_and_open(clinic: Clinic) -> None:
