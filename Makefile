@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/vervain.setup
-NO_NETWORK := The network engine comes with the network issue; there is nothing to build or run yet.
+NO_NETWORK := The network of several nodes is not part of this version.
 
 .PHONY: help setup setup-network demo test prove bench check network-demo docs
 
@@ -39,7 +39,7 @@ setup: ## venv and locked dependencies (quick when nothing changed)
 	echo "$$wanted" > $(STAMP)
 	echo "Ready: $(BIN)/vervain"
 
-setup-network: ## builds the pinned engine (comes with the network issue)
+setup-network: ## builds nothing: several nodes are not part of this version
 	@echo "$(NO_NETWORK)"
 
 demo: setup ## a member, patients, grants and a receipt that is verified offline
@@ -61,7 +61,7 @@ prove: setup ## every acceptance count at full size; resumable; writes build/pro
 bench: setup ## measures and updates benchmarks/results.json
 	$(BIN)/python -m benchmarks.run
 
-network-demo: ## four members over the network engine (comes with the network issue)
+network-demo: ## says that several nodes are not part of this version
 	@echo "$(NO_NETWORK)"
 	exit 4  # unavailable
 

@@ -11,7 +11,8 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -73,7 +74,19 @@ def build_app(node: Node, *, more_routes: Sequence[BaseRoute] = (), hosts: Seque
 
 
 class NodeServer(uvicorn.Server):
-    """Serves the app; ends event streams before it waits for requests in hand."""
+    """Serves the app; ends event streams before it waits for requests in hand.
+
+    Attributes:
+        on_ready: Told the bound address once requests are answered.
+    """
+
+    on_ready: Callable[[str], None] = staticmethod(lambda address: None)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the node by the app's lifespan, listen, and tell so."""
+        await super().startup(sockets)
+        if self.started:
+            self.on_ready(_address_of(self.servers[0].sockets[0]))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop in order: streams, requests, then the node by the app's lifespan."""
@@ -81,6 +94,11 @@ class NodeServer(uvicorn.Server):
         assert isinstance(app, Starlette)
         app.state.native.events.close()
         await super().shutdown(sockets)
+
+
+def _address_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def server_of(app: Starlette, *, host: str, port: int) -> NodeServer:
@@ -114,7 +132,7 @@ def show_access_log() -> None:
 
 
 def serve(node: Node, host: str, port: int, *, more_routes: Sequence[BaseRoute] = ()) -> None:
-    """Serve a node until the process is told to stop.
+    """Serve a node until the process is told to stop; say on standard error when it is ready.
 
     Args:
         node: Opened, not started.
@@ -122,4 +140,6 @@ def serve(node: Node, host: str, port: int, *, more_routes: Sequence[BaseRoute] 
         more_routes: Of other gateways and the portal.
     """
     show_access_log()
-    server_of(build_app(node, more_routes=more_routes), host=host, port=port).run()
+    server = server_of(build_app(node, more_routes=more_routes), host=host, port=port)
+    server.on_ready = lambda address: print(f"{node.chain} is ready at {address}", file=sys.stderr, flush=True)
+    server.run()

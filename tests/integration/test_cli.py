@@ -69,6 +69,18 @@ def test_wrong_arguments_are_usage_errors(imported: Path) -> None:
     assert vervain("import", "x.json", "--json").code != DONE
     assert vervain("audit", "--data", imported / "nowhere", "--json").code not in (DONE, REFUSED)
     assert vervain("rebuild", "--data", imported / "nowhere", "--json").code == USAGE
+    absent = vervain("import", imported / "nowhere", "--data", imported / "node")
+    assert absent.code == USAGE
+    assert absent.err == f"{imported / 'nowhere'} does not exist.\nName a file, or a folder of files.\n"
+
+
+def test_backup_names_the_folder_that_is_in_its_way(imported: Path, tmp_path: Path) -> None:
+    """Given a folder that is already there, for the backup or its keys, then it is named as typed and nothing is made."""
+    (tmp_path / "saved").mkdir()
+    for target, keys in (("saved", "keys"), ("fresh", "saved")):
+        ran = vervain("backup", tmp_path / target, "--data", imported / "node", "--keys-to", tmp_path / keys, "--json")
+        assert ran.code == USAGE and ran.last["error"]["what"] == f"{tmp_path / 'saved'} is already there"
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"] and not any((tmp_path / "saved").iterdir())
 
 
 def test_import_with_a_bad_file_is_refused_in_part(imported: Path, tmp_path: Path) -> None:
@@ -125,7 +137,14 @@ def test_submit_query_receipt_verify_against_a_running_node(imported: Path, url:
     """
     members = vervain("query", "consortium.members", "--url", url, "--json")
     assert members.code == DONE and len(members.last["members"]) == 3, members.out
-    assert vervain("query", "no.such", "--url", url, "--json").code == REFUSED
+    unknown = vervain("query", "no.such", "--url", url)
+    assert (unknown.code, unknown.err) == (
+        REFUSED,
+        "There is no such question.\nThe node lists its questions at /v1/queries.\n",
+    )
+    other_form = vervain("query", "records.record", "--url", url, "--json")
+    assert other_form.code == REFUSED and other_form.last["error"]["what"] == "These are not the question's arguments"
+    assert f"is ready at {url}\n" in (imported / "log").read_text()
     assert vervain("query", "consortium.members", "{", "--url", url, "--json").code == USAGE
     import httpx
 
@@ -167,3 +186,4 @@ def test_no_node_is_unavailable(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     ran = vervain("query", "consortium.members", "--url", url, "--json")
     assert ran.code == UNAVAILABLE and set(ran.last["error"]) == {"what", "why", "do"}
+    assert ran.last["error"]["do"] == "Start the node, or check its address (--url on the command line)."

@@ -13,6 +13,7 @@ from tests.integration.imports import distinct, found, resources_of, write_bundl
 from tests.unit.gateways.fhir.sample_files import BUNDLES, needs_samples
 from vervain.gateways.fhir.bundle import read_fhir_file
 from vervain.gateways.fhir.importing import Importer, files_of
+from vervain.gateways.fhir.synthetic import generate_bundle
 from vervain.ledger.machine.store import Store
 from vervain.ledger.modules.identity import queries as identity
 from vervain.node.audit import audit_node
@@ -350,3 +351,27 @@ def test_the_sample_bundles(root: Path) -> None:
     assert (again.committed, again.already) == (0, 19_676)
     assert state_of(root) == before
     assert list(audit_node(root)) == []
+
+
+def test_another_custodian_s_patient_of_the_same_id_is_refused_without_a_namespace(root: Path, tmp_path: Path) -> None:
+    """
+    Given two systems that gave two people one `Patient/id`.
+    When both exports are imported.
+    Then the second is refused, for one wallet would hold both people's keys; with a namespace it gets its own wallet.
+    """
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    one.write_bytes(generate_bundle(0, organisations=(0,)))
+    other.write_bytes(generate_bundle(1, organisations=(1,)))
+    ids = [
+        next(str(each["id"]) for each in resources_of(file) if each["resourceType"] == "Patient")
+        for file in (one, other)
+    ]
+    other.write_bytes(other.read_bytes().replace(ids[1].encode(), ids[0].encode()))
+    with Node(root) as node:
+        Importer(node).run([one])
+        refused = Importer(node).run([other])
+        accepted = Importer(node, namespace="the other system").run([other])
+        wallets = list((node.directory.imports / "wallets").iterdir())
+    (failed,) = refused.failed
+    assert failed.file == str(other) and "patient-namespace" in failed.reason
+    assert accepted.failed == () and len(wallets) == 2

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tutorial runs: its blocks in order, in one shell and one Python session, showing what the page says they show."""
 
+import code
 import io
 import os
 import re
@@ -9,8 +10,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from types import CodeType
 from typing import Final
 
 import pytest
@@ -117,6 +119,34 @@ def test_tutorial_runs_and_shows_what_it_says(tmp_path: Path, monkeypatch: pytes
                 shown += 1
                 assert _missing(block, printed) == [], printed
     assert shown == TUTORIAL.read_text(encoding="utf-8").count("<!-- shown -->") > 0
+
+
+class _Prompt(code.InteractiveConsole):
+    """A prompt that looks at form only; another test runs the blocks."""
+
+    def runcode(self, code: CodeType) -> None:
+        """Run nothing."""
+
+
+def _refused_by_a_prompt(block: str) -> str:
+    """Push a block into a Python prompt line by line, with an Enter at its end; return what the prompt says of it."""
+    prompt = _Prompt()
+    words = io.StringIO()
+    with redirect_stderr(words):
+        for line in (*block.splitlines(), ""):
+            prompt.push(line)
+    return words.getvalue()
+
+
+def test_python_blocks_can_be_pasted() -> None:
+    """
+    Given the Python blocks of the tutorial.
+    When each is pasted into a Python prompt.
+    Then the prompt takes every line; a statement right after an indented block is refused.
+    """
+    blocks = [block for _, language, block in BLOCK.findall(_page()) if language == "python"]
+    assert blocks and [words for block in blocks if (words := _refused_by_a_prompt(block))] == []
+    assert "SyntaxError" in _refused_by_a_prompt("for _ in ():\n    print()\nprint()\n")
 
 
 def test_missing_line_is_found() -> None:

@@ -52,7 +52,7 @@ def test_network_targets_say_plainly_that_they_have_nothing_yet() -> None:
     Then both say so; setting up nothing succeeds, and the demo is unavailable (4).
     """
     setup, demo = _make("setup-network"), _make("network-demo")
-    message = "The network engine comes with the network issue; there is nothing to build or run yet.\n"
+    message = "The network of several nodes is not part of this version.\n"
     assert (setup.returncode, setup.stdout) == (0, message)
     assert demo.stdout == message
     assert "Error 4" in demo.stderr

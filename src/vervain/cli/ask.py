@@ -47,8 +47,8 @@ def query(name: str, arguments: str = "{}", *, url: str = NODE, as_json: Json = 
     """Ask the agreed state a question.
 
     Args:
-        name: The question's name, such as `consortium.members`; a running node lists them at /v1/queries.
-        arguments: Its arguments as JSON.
+        name: The question's name, such as `records.newest`; a running node lists all at /v1/queries.
+        arguments: What the question asks for, one JSON object in quotes, such as '{"record": 1}' for `records.record`.
         url: The node's address.
         as_json: The answer as one line instead of indented.
     """

@@ -19,7 +19,7 @@ WAIT_SECONDS = 120.0
 def bench(
     *, transactions: int = 5_000, batch: int = 100, as_json: Annotated[bool, Parameter(name="--json")] = False
 ) -> None:
-    """Measure durable transactions on this machine, in a temporary directory, for about ten seconds.
+    """Measure durable transactions on this machine, in a temporary directory and without HTTP, for about ten seconds.
 
     Args:
         transactions: How many transactions of one message each.

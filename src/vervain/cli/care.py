@@ -2,14 +2,19 @@
 """`vervain audit | backup | restore | rebuild`: looking after a data directory."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from vervain.cli.output import DAMAGED, Output, told
+from vervain.cli.output import DAMAGED, Output, counted, told
+from vervain.node.config import ConfigError
 
 Json = Annotated[bool, Parameter(name="--json")]
 Data = Annotated[Path, Parameter(name="--data")]
+ONLY_ONE: Final = (
+    "It has the same keys as the directory that was backed up. Only one of the two may ever run again:\n"
+    "two that run fork the chain, and neither would notice."
+)
 
 
 def audit(*, data: Data, as_json: Json = False) -> None:
@@ -28,7 +33,7 @@ def audit(*, data: Data, as_json: Json = False) -> None:
             findings.append({"file": finding.file, "offset": finding.offset, "what": finding.what})
             output.say(f"{finding.file} at byte {finding.offset}: {finding.what}")
     output.both(
-        "Clean: blocks, state, proofs and tables agree." if not findings else f"{len(findings)} findings.",
+        "Clean: blocks, state, proofs and tables agree." if not findings else f"{counted(len(findings), 'finding')}.",
         clean=not findings,
         findings=findings,
     )
@@ -41,7 +46,8 @@ def backup(target: Path, *, data: Data, keys_to: Path | None = None, as_json: Js
 
     Args:
         target: The new folder.
-        data: The data directory; stop its node first, or let the node do it (a running node holds the directory).
+        data: The data directory; stop its node first. Only the node's own process can back up while it runs, by
+            `Node.back_up`, which no command calls.
         keys_to: A new folder to copy the private keys to; keep it apart from the backup.
         as_json: One JSON object instead of words.
     """
@@ -50,6 +56,13 @@ def backup(target: Path, *, data: Data, keys_to: Path | None = None, as_json: Js
 
     output = Output(as_json=as_json)
     with told(output):
+        for folder in (target, keys_to):
+            if folder is not None and folder.exists():
+                raise ConfigError(
+                    f"{folder} is already there",
+                    why="A backup replaces nothing",
+                    do="Name a folder that does not exist.",
+                )
         node = Node(data)
         try:
             manifest = node.back_up(target)
@@ -79,6 +92,8 @@ def restore(
 ) -> None:
     """Make a data directory from a backup and from keys kept elsewhere, and check all of it.
 
+    It has the same keys as the one it was copied from. Only one of them may ever run again: two would fork the chain.
+
     Args:
         source: The backup's folder.
         data: The new data directory; must not exist.
@@ -104,7 +119,7 @@ def restore(
             now=int(time.time()),
         )
         output.both(
-            f"Restored up to height {manifest.height}, {manifest.log_size} leaves, in {data}.",
+            f"Restored up to height {manifest.height}, {manifest.log_size} leaves, in {data}.\n{ONLY_ONE}",
             height=manifest.height,
             log_size=manifest.log_size,
         )

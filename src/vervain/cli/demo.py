@@ -7,9 +7,10 @@ import json
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -25,6 +26,7 @@ from vervain.sdk.wallet_file import OwnRecord
 from vervain.sealing.receipts import EntryProof, format_receipt
 from vervain.sealing.trust import read_trust
 
+LINE_CHARACTERS: Final = 94  # of an attack's outcome, beside its margin
 ANNA, BERGTAL, INSURER = "St Anna Hospital", "Bergtal Hospital", "Mutual Insurance"
 
 
@@ -155,6 +157,7 @@ class Story:
         node.read_model.catch_up()
         engine = node.read_model.engine
         statistics = queries.statistics(engine)
+        counts = ", ".join(f"{count} {name}" for name, count in statistics.items())
         rows = {
             name: len(queries.records_of(engine, custodian=self._cast.members[name]))
             for name in (ANNA, BERGTAL, "Central Laboratory", INSURER)
@@ -163,7 +166,7 @@ class Story:
         self._output.table(
             ("who asks", "what is answered"),
             [
-                ("Institute of Public Health", f"counts only, none below {queries.STATISTICS_AT_LEAST}: {statistics}"),
+                ("Institute of Public Health", f"counts only, none below {queries.STATISTICS_AT_LEAST}: {counts}"),
                 (ANNA, f"commitments of its own {rows[ANNA]} records; their content from its own vault"),
                 (BERGTAL, f"commitments of its own {rows[BERGTAL]} records; nothing of St Anna's patients opens"),
                 (INSURER, f"its own {rows[INSURER]} records; it holds no key to anybody's document"),
@@ -254,7 +257,7 @@ class Story:
         self._output.table(
             ("who looked", "at", "for", "access number"),
             [(opened[each.consent], names[each.custodian], each.purpose, each.access) for each in looked],
-            title="The patient sees who looked (the ledger alone does not know the reader)",
+            title="What the patient sees",
         )
 
     # Attacks
@@ -286,7 +289,8 @@ class Story:
 
     def _note(self, attack: str, how: str) -> None:
         self.attacks.append({"attack": attack, "failed": how})
-        self._output.both(f"  {attack}\n      {how}", attack=attack, failed=how)
+        lines = textwrap.wrap(how, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+        self._output.both("\n      ".join((f"  {attack}", *lines)), attack=attack, failed=how)
 
     # The receipt for a stranger
 

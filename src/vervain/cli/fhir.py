@@ -9,7 +9,8 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from vervain.cli.output import REFUSED, Output, told
+from vervain.cli.output import REFUSED, Output, counted, told
+from vervain.node.config import ConfigError
 
 
 def import_bundles(
@@ -17,6 +18,7 @@ def import_bundles(
     *,
     data: Annotated[Path, Parameter(name="--data")],
     custodian: str | None = None,
+    namespace: str = "",
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> None:
     """Import FHIR R4 bundles: encrypt the documents, commit to them on the ledger, give each patient a wallet.
@@ -25,12 +27,15 @@ def import_bundles(
         paths: Files (.json, .json.gz, .ndjson) or folders of them.
         data: The data directory made by `vervain init`; its node must not be running.
         custodian: Id (hex) of the member that keeps everything; left out, one member for each serviceProvider.
+        namespace: Where the files' ids come from; one for each system that numbers its patients on its own.
         as_json: One JSON object a line; the last is the summary.
     """
     from vervain.gateways.fhir.importing import Importer, files_of
     from vervain.node.node import Node
 
     output = Output(as_json=as_json)
+    with told(output):
+        _require_there(paths)
     with told(output), Node(data) as node, ExitStack() as bars:
         shown: dict[str, tuple[Callable[[int], None], int]] = {}
 
@@ -41,14 +46,24 @@ def import_bundles(
             advance(done - before)
             shown[what] = (advance, done)
 
-        importer = Importer(node, custodian=bytes.fromhex(custodian) if custodian else None, progress=progress)
+        importer = Importer(
+            node, custodian=bytes.fromhex(custodian) if custodian else None, namespace=namespace, progress=progress
+        )
         summary = importer.run(files_of(paths))
         for failed in summary.failed:
             output.say(f"Refused: {failed.file} at {failed.position}: {failed.reason}")
         output.both(
-            f"{summary.resources} resources in {summary.files} files: {summary.committed} committed, "
-            f"{summary.already} already there, {len(summary.failed)} files refused, in {summary.seconds} s.",
+            f"{counted(summary.resources, 'resource')} in {counted(summary.files, 'file')}: "
+            f"{summary.committed} committed, {summary.already} already there, "
+            f"{counted(len(summary.failed), 'file')} refused, in {summary.seconds} s.",
             **msgspec.to_builtins(summary),
         )
     if summary.failed:
         raise SystemExit(REFUSED)
+
+
+def _require_there(paths: list[Path]) -> None:
+    """Refuse a path that does not exist, before anything is opened or imported."""
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"{path} does not exist", do="Name a file, or a folder of files.")

@@ -68,7 +68,7 @@ class Output:
         else:
             for line in (told.what, told.why, told.do):
                 if line:
-                    print(line, file=sys.stderr)
+                    print(line if line.endswith((".", "!", "?")) else f"{line}.", file=sys.stderr)
         raise SystemExit(code)
 
     @contextmanager
@@ -83,6 +83,11 @@ class Output:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
             yield lambda more: bar.advance(task, more)
+
+
+def counted(number: int, one: str) -> str:
+    """Return a number with its noun: 1 file, 2 files."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
 
 
 @contextmanager

@@ -19,6 +19,8 @@ def node(
 ) -> None:
     """Run one member's node: orders transactions, answers the HTTP API, until interrupted.
 
+    Says on standard error when it is ready, with the chain and the address; then one line for each request.
+
     Args:
         data: The data directory made by `vervain init`.
         host: Address to listen on; from node.toml when left out.

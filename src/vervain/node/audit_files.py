@@ -28,7 +28,7 @@ from vervain.node.config import NodeSettings, read_settings
 from vervain.node.desk import SLOT_BACKUPS
 from vervain.node.directory import DataDirectory
 from vervain.node.founding import COSIGNING_KEY_FILE, ENGINE_KEY_FILE, KEM_KEY_FILE, SIGNING_KEY_FILE
-from vervain.node.outbox import OUTBOX, read_outgoing
+from vervain.node.outbox import OUTBOX, read_erasure, read_outgoing
 from vervain.sdk.wallet_file import read_wallet
 from vervain.sealing.cosigner import STATE_BYTES_MAX, SignedHead
 from vervain.sealing.keys import KemKey, SigningKey, read_kem_key, read_private_file, read_signing_key
@@ -88,7 +88,7 @@ def _checks(
         if (folder / SECRETS_FILE).exists():
             yield folder / SECRETS_FILE, partial(CategorySecrets, folder / SECRETS_FILE)
         for path in sorted((folder / OUTBOX).glob("*")):
-            yield path, partial(read_outgoing, path)
+            yield path, partial(read_erasure if path.suffix == ".erase" else read_outgoing, path)
         for path in sorted((folder / SLOT_BACKUPS).glob("*")):
             keys = None if settings is None else directory.root / settings.slot_backup_keys
             yield path, partial(_check_backup, path, keys, organisation)

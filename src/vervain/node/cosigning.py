@@ -8,6 +8,8 @@ its state holds was restored behind its own word: it orders nothing until it has
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from time import monotonic
+from typing import Final
 
 import msgspec
 
@@ -21,6 +23,8 @@ from vervain.sealing.checkpoints import Checkpoint, SignatureLine, format_signed
 from vervain.sealing.cosigner import Cosigner
 from vervain.sealing.keys import read_signing_key
 from vervain.storage.backup import KnownHead, require_not_behind
+
+WITNESS_PAUSE_SECONDS: Final = 30.0  # before a witness that failed is asked again about the same head
 
 
 class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +65,7 @@ class CheckpointDesk:
         self._witnesses = Witnesses(settings.witnesses)
         self._lock = threading.Lock()
         self._newest: SignedCheckpoint | None = None
+        self._asked_at = 0.0
 
     def require_not_behind(self) -> None:
         """Refuse to order blocks on a state that is behind what this node has cosigned.
@@ -79,12 +84,15 @@ class CheckpointDesk:
         with self._lock, self._view() as state:
             head = state.head()
             assert head is not None
-            if self._newest is not None and self._newest.checkpoint.size == head.log_size and not self._newest.failures:
-                return self._newest
+            kept = self._newest
+            paused = monotonic() - self._asked_at < WITNESS_PAUSE_SECONDS
+            if kept is not None and kept.checkpoint.size == head.log_size and (paused or not kept.failures):
+                return kept
             tree = TiledTree(head.log_size, state.tile)
             checkpoint = Checkpoint(origin=self._chain, size=head.log_size, root=head.log_root)
             proof = tree.consistency_path(self._cosigner.head.size)
             own = self._cosigner.cosign(checkpoint, proof=proof, time=int(self._clock()))
+            self._asked_at = monotonic()
             collected = self._witnesses.collect(checkpoint, [own], tree.consistency_path)
             self._newest = SignedCheckpoint(
                 checkpoint=checkpoint, lines=(own, *collected.lines), failures=collected.failures

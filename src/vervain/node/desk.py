@@ -19,13 +19,15 @@ from vervain.engines.engine import FinalOutcome
 from vervain.ledger.catalogue import CATALOGUE
 from vervain.ledger.machine.application import CommittedState
 from vervain.ledger.machine.module import Message
-from vervain.ledger.machine.refusals import APPLIED, MachineReason
+from vervain.ledger.machine.refusals import APPLIED, Conflict, MachineReason
 from vervain.ledger.machine.store import Store
 from vervain.ledger.modules.identity import queries as identity
+from vervain.ledger.modules.records import queries as records
 from vervain.ledger.modules.records.messages import (
     CommitRecord,
     EraseRecord,
     RecordCommitted,
+    RecordsReason,
     RecordSuperseded,
     SupersedeRecord,
 )
@@ -33,12 +35,13 @@ from vervain.ledger.primitives.errors import VervainError
 from vervain.node.access import AccessLog
 from vervain.node.category_secrets import CategorySecrets
 from vervain.node.founding import KEM_KEY_FILE, SIGNING_KEY_FILE
-from vervain.node.outbox import Outbox, OutgoingCommit
+from vervain.node.outbox import NO_CERTIFICATE, Outbox, OutgoingCommit, OutgoingErasure
 from vervain.sealing.keys import KemKey, SigningKey, read_kem_key, read_signing_key
 from vervain.sealing.read_requests import RECORDS_MAX
 from vervain.sealing.release_requests import ReleaseRequest
 from vervain.sealing.signing import SignedTransaction, build_transaction
 from vervain.vault.erasure import SignedErasureCertificate
+from vervain.vault.errors import VaultError
 from vervain.vault.key_holder import SoftwareKeyHolder
 from vervain.vault.release import OWN_WRAPS_MAX, Release, ReleaseDesk
 from vervain.vault.slot_backups import SlotBackups
@@ -48,6 +51,7 @@ COMMITS_PER_TRANSACTION: Final = 100
 TRANSACTIONS_IN_FLIGHT: Final = 32
 EXPIRY_SECONDS: Final = 600
 ANSWER_SECONDS: Final = 60.0
+VERSIONS_MAX: Final = 10_000  # of one document, followed to the current one
 
 ACCESS: Final = "access"
 SLOT_BACKUPS: Final = "slot-backups"
@@ -111,9 +115,12 @@ class MemberDesk:
         folder: The member's folder in the data directory.
         backup_keys: Folder of the keys of this member's slots backups.
         backup_seconds: After how long such a backup lapses.
+        vault_bytes_max: How much ciphertext a hosted member may keep here; None: as much as there is room for.
     """
 
-    def __init__(self, node: Ledger, folder: Path, *, backup_keys: Path, backup_seconds: int) -> None:
+    def __init__(
+        self, node: Ledger, folder: Path, *, backup_keys: Path, backup_seconds: int, vault_bytes_max: int | None = None
+    ) -> None:
         self._node = node
         self.signing: SigningKey = read_signing_key(folder / "keys" / SIGNING_KEY_FILE)
         self.kem: KemKey = read_kem_key(folder / "keys" / KEM_KEY_FILE)
@@ -135,6 +142,7 @@ class MemberDesk:
         )
         for subject in self.vault.erased_on_opening:
             self.secrets.forget(subject)
+        self._vault_bytes_max = vault_bytes_max
         self._outbox = Outbox(folder / "outbox")
         self._release = ReleaseDesk(self.vault, view=node.view, clock=node.clock, categories=self)
 
@@ -189,8 +197,15 @@ class MemberDesk:
     def keep(self, documents: Sequence[NewDocument]) -> tuple[StoredDocument, ...]:
         """Seal documents into the vault, durably; `commit_kept` puts their commitments on the ledger.
 
-        Raises: AlreadyStored, Full, StorageError.
+        Raises: AlreadyStored, VaultError when a hosted member's quota is used up, Full, StorageError.
         """
+        more = sum(len(each.stored) for each in documents)
+        if self._vault_bytes_max is not None and self.vault.kept_bytes + more > self._vault_bytes_max:
+            raise VaultError(
+                "The hosted member's vault is full",
+                why=f"Its host agreed to {self._vault_bytes_max} bytes",
+                do="Ask the host for a larger vault_bytes_max, or move to a node of your own.",
+            )
         return self.vault.put(documents)
 
     def commit_kept(self, progress: Callable[[int], None] = lambda done: None) -> int:
@@ -202,6 +217,7 @@ class MemberDesk:
         Raises: NotApplied, Unreachable.
         """
         done = self._settle_outbox()
+        self._settle_erasures()
         while ready := self._ready():
             secrets.SystemRandom().shuffle(ready)
             for some in _in_groups(ready, COMMITS_PER_TRANSACTION * TRANSACTIONS_IN_FLIGHT):
@@ -213,13 +229,15 @@ class MemberDesk:
     def _ready(self) -> list[_Ready]:
         """Return the documents without a number whose version before, if there is one, has a number."""
         ready = []
-        for document in self.vault.unnumbered():
-            versions = self.vault.versions(document.resource_type, document.resource_id)
-            place = versions.index(document)
-            if place == 0 or versions[place - 1].subject != document.subject:
-                ready.append(_Ready(document, 0))
-            elif versions[place - 1].record:
-                ready.append(_Ready(document, versions[place - 1].record))
+        with self._node.view() as state:
+            store = Store(state)
+            for document in self.vault.unnumbered():
+                versions = self.vault.versions(document.resource_type, document.resource_id)
+                place = versions.index(document)
+                if place == 0 or versions[place - 1].subject != document.subject:
+                    ready.append(_Ready(document, 0))
+                elif versions[place - 1].record:
+                    ready.append(_Ready(document, _current_after(store, versions[place - 1].record)))
         return ready
 
     def _commit_some(self, ready: Sequence[_Ready]) -> None:
@@ -247,25 +265,36 @@ class MemberDesk:
         )
 
     def _settle_outbox(self) -> int:
-        """Find out what became of transactions that were on their way when this desk stopped."""
+        """Find out what became of transactions that were on their way when this desk stopped.
+
+        An answer without a place in the log (expired, a key replaced since, a full pool) says nothing about an earlier
+        time: the log is asked. Only what can never be ordered any more is forgotten, and signed anew with the rest.
+        """
         done = 0
         for outgoing in self._outbox:
-            outcome: FinalOutcome | None = self._node.submit_many([outgoing.encoded]).result(ANSWER_SECONDS)[0]
-            if outcome is not None and outcome.code == MachineReason.EXPIRED:
-                outcome = self._node.outcome_of(outgoing.txid)
-            if outcome is None:
-                self._outbox.remove(outgoing.txid)  # never ordered and never will be: signed anew with the rest
-            else:
+            answer = self._node.submit_many([outgoing.encoded]).result(ANSWER_SECONDS)[0]
+            outcome = self._node.outcome_of(outgoing.txid) if answer.height is msgspec.UNSET else answer
+            if outcome is not None:
                 self._number(outgoing, outcome)
                 done += len(outgoing.documents)
+            elif outgoing.expires_at < self._node.clock() - EXPIRY_SECONDS or answer.code == MachineReason.EXPIRED:
+                self._outbox.remove(outgoing.txid)
+            else:
+                raise NotApplied(answer)
         return done
 
     def _number(self, outgoing: OutgoingCommit, outcome: FinalOutcome) -> None:
         if outcome.code != APPLIED:
             self._outbox.remove(outgoing.txid)
             raise NotApplied(outcome)
-        events = [self._committed(event) for event in outcome.events]
-        self.vault.assign_records(list(zip(outgoing.documents, events, strict=True)))
+        numbers = [self._committed(event) for event in outcome.events]
+        live: list[tuple[int, int]] = []
+        erased: list[tuple[int, int]] = []
+        for document, number in zip(outgoing.documents, numbers, strict=True):
+            (live if self.vault.is_live(document) else erased).append((document, number))
+        self.vault.assign_records(live)
+        if erased:  # erased while they were on their way: what reached the ledger gets its tombstone
+            self._outbox.put_erasure(OutgoingErasure(subject=bytes(32), records=tuple(each for _, each in erased)))
         self._outbox.remove(outgoing.txid)
 
     def _committed(self, event: object) -> int:
@@ -338,14 +367,42 @@ class MemberDesk:
     def erase_subject(self, subject: bytes) -> tuple[SignedErasureCertificate, ...]:
         """Erase a relationship: destroy its keys, put the tombstones on the ledger, return the certificates.
 
-        Raises: NotStored, NotApplied, StorageError.
+        What the ledger would refuse is refused before anything is destroyed, and the tombstones are written down
+        before,
+        so that a crash at any point leaves them to the next `commit_kept` or erasure.
+
+        Refuses: Conflict(DISPUTE_OPEN). Raises: NotStored, NotApplied, StorageError.
         """
-        numbers = [each.record for each in self._all_of(subject) if each.record]
+        self._settle_outbox()
+        self._settle_erasures()
+        numbers = tuple(each.record for each in self._all_of(subject) if each.record)
+        with self._node.view() as state:
+            _require_undisputed(Store(state), numbers)
+        self._outbox.put_erasure(OutgoingErasure(subject=subject, records=numbers))
         certificates = self.vault.erase_subject(subject, key=self.signing, now=int(self._node.clock()))
         self.secrets.forget(subject)
-        digest = certificates[0].digest()
-        self.send_all([EraseRecord(record=number, certificate_digest=digest) for number in numbers])
+        outgoing = OutgoingErasure(subject=subject, records=numbers, certificate_digest=certificates[0].digest())
+        self._outbox.put_erasure(outgoing)
+        self._settle_erasures()
         return certificates
+
+    def _settle_erasures(self) -> None:
+        """Put the tombstones of what was erased on the ledger."""
+        for outgoing in self._outbox.erasures():
+            if outgoing.certificate_digest == NO_CERTIFICATE and self.vault.of_subject(outgoing.subject, count=1):
+                self._outbox.remove_erasure(outgoing)  # nothing was destroyed: whoever asked for it asks again
+                continue
+            with self._node.view() as state:
+                store = Store(state)
+                rows = [(number, records.record(store, number)) for number in outgoing.records]
+            self.send_all(
+                [
+                    EraseRecord(record=number, certificate_digest=outgoing.certificate_digest)
+                    for number, row in rows
+                    if row is not None and row.status != "erased"
+                ]
+            )
+            self._outbox.remove_erasure(outgoing)
 
     def _all_of(self, subject: bytes) -> Iterator[StoredDocument]:
         after = 0
@@ -362,6 +419,26 @@ class MemberDesk:
     def secret_of(self, subject: bytes) -> bytes | None:
         """Return the category secret that the patient told, or None."""
         return self.secrets.get(subject)
+
+
+def _current_after(store: Store, number: int) -> int:
+    """Return the current version of a record's chain, or 0 when nothing may supersede it (another patient's,
+    erased).
+    """
+    row = records.record(store, number)
+    for _ in range(VERSIONS_MAX):
+        if row is None or row.status not in ("superseded", "corrected") or row.superseded_by is msgspec.UNSET:
+            break
+        number = row.superseded_by
+        row = records.record(store, number)
+    return number if row is not None and row.status == "current" else 0
+
+
+def _require_undisputed(store: Store, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        row = records.record(store, number)
+        if row is not None and row.dispute is not msgspec.UNSET and row.dispute.status == "open":
+            raise Conflict(RecordsReason.DISPUTE_OPEN, record=number)
 
 
 def _in_groups(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -87,6 +87,7 @@ class HostingQuotas:
         """Count transactions against their members' quotas; return, by position, those that do not fit."""
         organisations: dict[tuple[bytes, bytes], bytes | None] = {}
         store, refused = Store(state), {}
+        counted: set[bytes] = set()
         for position, each in enumerate(encoded):
             signer = _signer(each)
             if signer is None:
@@ -94,7 +95,7 @@ class HostingQuotas:
             if signer not in organisations:
                 organisations[signer] = self._hosted_organisation(store, signer)
             organisation = organisations[signer]
-            if organisation is not None and self._counts(each, state):
+            if organisation is not None and self._counts(each, state, counted):
                 seconds = self._take(organisation)
                 if seconds:
                     refused[position] = OverQuota(max(1, math.ceil(seconds)))
@@ -111,12 +112,18 @@ class HostingQuotas:
         organisation = self._catalogue.organisation_of_active_key(store, actor, key)
         return organisation if organisation in self._buckets else None
 
-    def _counts(self, encoded: bytes, state: CommittedState) -> bool:
-        """Tell whether the named key signed it and it was not ordered before: else the engine refuses or repeats it."""
+    def _counts(self, encoded: bytes, state: CommittedState, counted: set[bytes]) -> bool:
+        """Tell whether the named key signed it and it was neither ordered before nor expired: else the engine refuses
+        or repeats it, and anybody may send it. Each counts once in a request.
+        """
         try:
             transaction = Transaction(encoded, self._catalogue.message_decoder)
         except Refusal:
             return False
+        head = state.head()
+        if head is None or transaction.header.expires_at < head.time or transaction.txid in counted:
+            return False
+        counted.add(transaction.txid)
         return transaction.has_good_signature() and ReplayWindow(state).first_place(transaction) is None
 
     def _take(self, organisation: bytes) -> float:

@@ -202,6 +202,10 @@ class Node:
                     self.directory.member(organisation),
                     backup_keys=self.directory.root / self.settings.slot_backup_keys,
                     backup_seconds=self.settings.slot_backup_days * SECONDS_PER_DAY,
+                    vault_bytes_max=next(
+                        (each.vault_bytes_max for each in self.settings.hosted if each.organisation == organisation),
+                        None,
+                    ),
                 )
             return self._desks[organisation]
 

@@ -12,10 +12,12 @@ from typing import Final
 import msgspec
 
 from vervain.ledger.primitives.codec import decode, encode
+from vervain.ledger.primitives.hashing import sha256
 from vervain.node.summed_file import read_summed_file, write_summed_file
 
 OUTBOX: Final = "outbox"  # the folder's name in a member's folder
 OUTBOX_BYTES_MAX: Final = 4_000_000  # one file: a transaction and the numbers of its documents
+NO_CERTIFICATE: Final = bytes(32)
 
 
 class OutgoingCommit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,8 +29,20 @@ class OutgoingCommit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     documents: tuple[int, ...]
 
 
+class OutgoingErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Records whose documents are being erased and whose tombstones are still to be put on the ledger.
+
+    `subject` is who they are about, all zero when the documents were erased before they had a number; the certificate's
+    digest is all zero until the keys are destroyed, and for ever when a crash took the certificate with it.
+    """
+
+    subject: bytes
+    records: tuple[int, ...]
+    certificate_digest: bytes = NO_CERTIFICATE
+
+
 class Outbox:
-    """A folder of outgoing transactions, one file each."""
+    """A folder of outgoing transactions and erasures, one file each."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -42,6 +56,25 @@ class Outbox:
         """Forget a transaction whose outcome was dealt with."""
         self._path(txid).unlink(missing_ok=True)
 
+    def put_erasure(self, outgoing: OutgoingErasure) -> None:
+        """Write an erasure's tombstones down, durably, in place of what was written for the same records."""
+        write_summed_file(self._erasure_path(outgoing), encode(outgoing), replace=True)
+
+    def remove_erasure(self, outgoing: OutgoingErasure) -> None:
+        """Forget an erasure whose tombstones are on the ledger."""
+        self._erasure_path(outgoing).unlink(missing_ok=True)
+
+    def erasures(self) -> Iterator[OutgoingErasure]:
+        """Yield the erasures whose tombstones are still to be put on the ledger.
+
+        Raises: Corrupt, NotCanonical, KeyFileRefused.
+        """
+        for path in sorted(self._directory.glob("*.erase")):
+            yield read_erasure(path)
+
+    def _erasure_path(self, outgoing: OutgoingErasure) -> Path:
+        return self._directory / f"{sha256(encode((outgoing.subject, outgoing.records))).hex()}.erase"
+
     def __iter__(self) -> Iterator[OutgoingCommit]:
         """Yield what is still on its way.
 
@@ -52,6 +85,14 @@ class Outbox:
 
     def _path(self, txid: bytes) -> Path:
         return self._directory / f"{txid.hex()}.commit"
+
+
+def read_erasure(path: Path) -> OutgoingErasure:
+    """Return one outgoing erasure.
+
+    Raises: Corrupt, NotCanonical, KeyFileRefused.
+    """
+    return decode(read_summed_file(path, OUTBOX_BYTES_MAX), OutgoingErasure)
 
 
 def read_outgoing(path: Path) -> OutgoingCommit:

@@ -127,7 +127,7 @@ class Client:
 
         Raises: Refused, Unavailable.
         """
-        return self._requester.post(f"/v1/queries/{name}", encode(arguments), JSON)
+        return self._requester.post(f"/v1/queries/{name}", encode(arguments), JSON, reads=True)
 
     # Writing
 

@@ -43,17 +43,23 @@ class Requester:
 
         Raises: Refused, Unavailable, UnexpectedAnswer.
         """
-        return self._send("GET", path, headers)
+        return self._send("GET", path, headers, reads=True)
 
-    def post(self, path: str, content: bytes, media_type: str) -> bytes:
-        """Return the body of a successful POST of `content`.
+    def post(self, path: str, content: bytes, media_type: str, *, reads: bool = False) -> bytes:
+        """Return the body of a successful POST of `content`; `reads` when it asks only and hands nothing in.
 
         Raises: Refused, Unavailable, UnexpectedAnswer.
         """
-        return self._send("POST", path, lambda: {"Content-Type": media_type}, content)
+        return self._send("POST", path, lambda: {"Content-Type": media_type}, content, reads=reads)
 
     def _send(
-        self, method: str, path: str, headers: Callable[[], Mapping[str, str]], content: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Callable[[], Mapping[str, str]],
+        content: bytes | None = None,
+        *,
+        reads: bool,
     ) -> bytes:
         failed: ClientError
         wait: float | None
@@ -61,7 +67,7 @@ class Requester:
             try:
                 answer = self._http.request(method, path, content=content, headers=headers())
             except httpx.TransportError as error:
-                failed, wait = unreachable(error), 0.0
+                failed, wait = unreachable(error, reads=reads), 0.0
             else:
                 if answer.is_success:
                     return _body(answer)
@@ -85,15 +91,16 @@ class Requester:
                     raise _failure(answer)
                 yield answer.iter_lines()
         except httpx.TransportError as error:
-            raise unreachable(error) from None
+            raise unreachable(error, reads=True) from None
 
 
-def unreachable(error: httpx.TransportError) -> Unavailable:
-    """Return what a connection fault means to a person."""
+def unreachable(error: httpx.TransportError, *, reads: bool) -> Unavailable:
+    """Return what a connection fault means to a person; whoever only `reads` has no bytes to send again."""
+    check = "Start the node, or check its address (--url on the command line)"
     return Unavailable(
         "The node cannot be reached",
         why=type(error).__name__,
-        do="Check the address and the network, then send the same bytes again.",
+        do=f"{check}." if reads else f"{check}; then send the same bytes again: they count once only.",
     )
 
 

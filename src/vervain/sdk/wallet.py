@@ -106,7 +106,9 @@ class Wallet:
             return known
         master = len(self._content.masters) - 1
         actor = relationship_keys(self._content.masters[master], counterparty).signing.actor
-        return self._add(Relationship(counterparty=counterparty, actor=actor, master=master, epoch=0))
+        return self._add(
+            Relationship(counterparty=counterparty, actor=actor, master=master, epoch=0, category_master=master)
+        )
 
     def registration(self, counterparty: bytes) -> Register:
         """Return the message by which the organisation registers this patient, with the new key's own signature."""
@@ -160,7 +162,7 @@ class Wallet:
         Raises: WalletError.
         """
         known = self.relationship(counterparty)
-        return category_secret(self._content.masters[known.master], counterparty)
+        return category_secret(self._content.masters[known.category_master], counterparty)
 
     def sign(
         self, counterparty: bytes, messages: Sequence[Message], *, now: int, expires_at: int | None = None

@@ -49,12 +49,16 @@ class Relationship(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         actor: 32-byte pseudonym there; stable over rotations, and another's key first when it was adopted.
         master: Which master secret its keys come from.
         epoch: Which epoch; one more after each rotation.
+        category_master: Which master secret its category secret comes from: the first one, for good, so that denials
+        and
+            grants of before and after a rotation name categories alike and the custodian has nothing to learn anew.
     """
 
     counterparty: Bytes32
     actor: Bytes32
     master: Natural
     epoch: Natural
+    category_master: Natural
 
 
 class OwnRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -276,8 +276,8 @@ class ReleaseDesk:
     def _categories_named(self, request: RequestRead, document: StoredDocument) -> tuple[bytes, ...] | None:
         """Return the commitments to decide on, or None when the document is outside what the reader named."""
         codes = self._categories.categories_of(document)
-        if not codes:
-            return request.categories
+        if not codes:  # in no category: only a grant that limits none, with no category denied, opens it
+            return None if request.categories else ()
         secret = self._categories.secret_of(document.subject)
         if secret is None:
             # Without the secret nobody can tell whether the names cover this document: with names it is left out;

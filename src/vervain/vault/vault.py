@@ -340,6 +340,17 @@ class Vault:
                 return
             after = stop - 1
 
+    def is_live(self, document: int) -> bool:
+        """Tell whether a document is kept and was not erased."""
+        with self._index.view() as view:
+            row = view.row(document)
+            return isinstance(row, SealedRow) and self._slots.find(row.slot) is not None
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of ciphertext in the packs, those of erased documents included."""
+        return sum(path.stat().st_size for path in (self.directory / PACKS).iterdir())
+
     def describe(self, document: int) -> StoredDocument:
         """Return what the vault says of a document number.
 

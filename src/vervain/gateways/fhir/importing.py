@@ -41,6 +41,11 @@ from vervain.vault.vault import NewDocument
 
 BATCH_DOCUMENTS: Final = 500  # kept in one durable step
 ORGANISATIONS_BYTES_MAX: Final = 16 * 2**20
+PEOPLE_BYTES_MAX: Final = 256 * 2**20  # about a million patients
+STRANGER: Final = (
+    "its Patient has the id of one from another custodian with other content, perhaps somebody else: give the files of "
+    "each system a namespace of their own (rule patient-namespace)"
+)
 SUFFIXES: Final = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
 FILES_MAX: Final = 1_000_000
 
@@ -74,17 +79,26 @@ class Importer:
     Args:
         node: Running; its organisation admits the others, so it must be the only validator or be given a custodian.
         custodian: 32-byte id of the member that keeps everything; left out, one member for each `serviceProvider`.
+        namespace: Where the files' ids come from. One `Patient/id` of one namespace is one person with one wallet; give
+            the exports of unrelated systems, which number their patients alike, a namespace each.
         progress: Told how far the work is.
     """
 
     def __init__(
-        self, node: Node, *, custodian: bytes | None = None, progress: Progress = lambda what, done, all_: None
+        self,
+        node: Node,
+        *,
+        custodian: bytes | None = None,
+        namespace: str = "",
+        progress: Progress = lambda what, done, all_: None,
     ) -> None:
+        self._namespace = namespace
         self._node, self._custodian, self._progress = node, custodian, progress
         self._folder = node.directory.imports
         (self._folder / "wallets").mkdir(parents=True, exist_ok=True, mode=0o700)
         self._token_key = _token_key(self._folder / "token.key")
         self._organisations = _read_organisations(self._folder / "organisations.json")
+        self._people = _read_people(self._folder / "people.json")
         self._wallets: dict[str, Wallet] = {}
         self._left: dict[Path, Wallet] = {}
         self._unsaved: set[str] = set()
@@ -103,6 +117,10 @@ class Importer:
         for number, read in enumerate(read_files(files, custodian=custodian), 1):
             if isinstance(read, FailedFile):
                 failed.append(read)
+                continue
+            stranger = self._stranger(read)
+            if stranger is not None:
+                failed.append(FailedFile(file=str(files[number - 1]), position=str(stranger.position), reason=STRANGER))
                 continue
             resources += len(read)
             for resource in read:
@@ -224,8 +242,28 @@ class Importer:
         return actor
 
     def _wallet_path(self, subject: str) -> Path:
-        token = hmac.digest(self._token_key, subject.encode(), sha256).hex()
-        return self._folder / "wallets" / f"{token}.wallet"
+        return self._folder / "wallets" / f"{self._token(subject)}.wallet"
+
+    def _token(self, subject: str) -> str:
+        named = f"{self._namespace}\n{subject}" if self._namespace else subject
+        return hmac.digest(self._token_key, named.encode(), sha256).hex()
+
+    def _stranger(self, read: Sequence[ImportedResource]) -> ImportedResource | None:
+        """Return a Patient whose id came before from another custodian with other content: perhaps somebody else.
+
+        One wallet for two people would give each the keys to the other's records; so the file is refused.
+        """
+        seen: dict[str, str] = {}
+        for resource in read:
+            if resource.resource_type == "Patient":
+                token = self._token(f"Patient/{resource.id}")
+                digest = hmac.digest(self._token_key, resource.bytes, sha256).hex()
+                custodian, known = self._people.get(token, f"{resource.custodian} {digest}").split(" ")
+                if known != digest and custodian != resource.custodian:
+                    return resource
+                seen[token] = f"{resource.custodian} {digest}"
+        self._people |= seen
+        return None
 
     def _opened_wallets(self) -> dict[Path, Wallet]:
         """Return all wallets of this run, those of a run that broke off included."""
@@ -235,6 +273,8 @@ class Importer:
         """Write wallets before the documents that name their pseudonyms: a pseudonym without its wallet helps
         nobody.
         """
+        if self._unsaved:
+            write_private_file(self._folder / "people.json", encode(self._people), replace=True)
         for subject in sorted(self._unsaved):
             self._wallets[subject].save(self._wallet_path(subject))
         self._unsaved.clear()
@@ -249,8 +289,9 @@ class Importer:
                 for relationship in wallet.relationships:
                     if relationship.counterparty != desk.organisation:
                         continue
-                    if desk.secrets.get(relationship.actor) is None:
-                        told[relationship.actor] = wallet.category_secret(desk.organisation)
+                    secret = wallet.category_secret(desk.organisation)
+                    if desk.secrets.get(relationship.actor) != secret:
+                        told[relationship.actor] = secret
                     if identity.actor(store, relationship.actor) is None:
                         registrations.append(wallet.registration(desk.organisation))
         if told:
@@ -304,3 +345,10 @@ def _read_organisations(path: Path) -> dict[str, bytes]:
     if not path.exists():
         return {}
     return msgspec.json.decode(read_private_file(path, ORGANISATIONS_BYTES_MAX), type=dict[str, bytes])
+
+
+def _read_people(path: Path) -> dict[str, str]:
+    """Return, by the token of a `Patient/id`, its first custodian and the keyed digest of its Patient resource."""
+    if not path.exists():
+        return {}
+    return msgspec.json.decode(read_private_file(path, PEOPLE_BYTES_MAX), type=dict[str, str])

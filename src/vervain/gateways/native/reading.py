@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from vervain.gateways.native.described import portable
 from vervain.gateways.native.gateway import NativeGateway
-from vervain.gateways.native.problems import KIND_OF_ERROR, KINDS, Kind
+from vervain.gateways.native.problems import KIND_OF_ERROR, KINDS, MALFORMED, NOT_FOUND, Kind, RequestProblem
 from vervain.gateways.native.requests import path_natural, read_body, require_known_query
 from vervain.ledger.machine.module import Catalogue, Query
-from vervain.ledger.machine.refusals import MachineReason, NotFound
+from vervain.ledger.machine.refusals import MachineReason, Malformed, NotFound
 from vervain.ledger.primitives.codec import Natural, encode
 from vervain.sdk.contract import JSON, QUERY_BYTES_MAX, BlockAnswer, Head
 
@@ -101,8 +101,19 @@ async def ask_query(gateway: NativeGateway, request: Request) -> Response:
     arguments = await read_body(request, media_type=JSON, bytes_max=QUERY_BYTES_MAX)
     name = request.path_params["name"]
     if name not in gateway.catalogue.queries:
-        raise NotFound(MachineReason.ROW_NOT_FOUND)
-    return Response(await run_in_threadpool(gateway.node.query, name, arguments), media_type=JSON)
+        raise RequestProblem(NOT_FOUND, "There is no such question", do="The node lists its questions at /v1/queries.")
+    try:
+        answer = await run_in_threadpool(gateway.node.query, name, arguments)
+    except Malformed as refused:
+        if refused.reason is not MachineReason.NOT_CANONICAL:
+            raise
+        raise RequestProblem(
+            MALFORMED,
+            "These are not the question's arguments",
+            why=refused.why,
+            do="The node tells each question's arguments at /v1/queries.",
+        ) from None
+    return Response(answer, media_type=JSON)
 
 
 async def list_problems(gateway: NativeGateway, request: Request) -> Response:
