@@ -75,7 +75,7 @@ def test_wrong_arguments_are_usage_errors(imported: Path) -> None:
 
 
 def test_backup_names_the_folder_that_is_in_its_way(imported: Path, tmp_path: Path) -> None:
-    """Given a folder that is already there, for the backup or its keys, then it is named as typed and nothing is made."""
+    """Given a folder that is there already, for a backup or its keys, then it is named and nothing is made."""
     (tmp_path / "saved").mkdir()
     for target, keys in (("saved", "keys"), ("fresh", "saved")):
         ran = vervain("backup", tmp_path / target, "--data", imported / "node", "--keys-to", tmp_path / keys, "--json")

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from time import monotonic
 from time import time as system_time
 from typing import Final, Protocol, cast
 
@@ -31,6 +32,7 @@ from vervain.ledger.machine.transaction import Transaction
 
 POOL_TRANSACTIONS_MAX: Final = 50_000
 POOL_BYTES_MAX: Final = 256 * 2**20
+QUIET_SECONDS: Final = 0.25  # without a submission before the engine counts as idle
 HEARTBEAT_SECONDS: Final = 30.0  # an idle chain must not carry stale time (architecture.md "App hash")
 
 
@@ -110,6 +112,7 @@ class SoloEngine:
         self._between_blocks = threading.Lock()
         self._pool_bytes = self._in_hand = 0
         self._closed = self._stopping = False
+        self._submitted_at = 0.0
         self._halted: BaseException | None = None
         self._thread: threading.Thread | None = None
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="sync")
@@ -172,8 +175,8 @@ class SoloEngine:
         self._syncer.shutdown()
 
     def is_busy(self) -> bool:
-        """Tell whether transactions wait to be ordered."""
-        return self._in_hand > 0
+        """Tell whether transactions wait to be ordered, or came a moment ago: what can wait had better wait."""
+        return self._in_hand > 0 or monotonic() - self._submitted_at < QUIET_SECONDS
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called on the committer's thread after each durable block."""
@@ -201,6 +204,7 @@ class SoloEngine:
         Raises: Unreachable when the engine is stopped or halted.
         """
         submission = _Submission(len(encoded))
+        self._submitted_at = monotonic()
         with self._arrived:
             if self._closed or self._halted is not None:
                 raise Unreachable(
