@@ -90,7 +90,7 @@ def main() -> None:
 
 def measure(node: RunningNode, entries: int) -> list[Figure]:
     """Measure everything on one node, the empty chain first."""
-    latency = [single_p99_ms(node) for _ in range(RUNS)]  # before the bulk runs, whose rows the tables then catch up with
+    latency = [single_p99_ms(node) for _ in range(RUNS)]  # first: bulk runs leave rows to catch up with
     signed = [signed_per_second(node) for _ in range(RUNS)]
     batched = [entries_per_second(node) for _ in range(RUNS)]
     first, last = slope(node, entries)

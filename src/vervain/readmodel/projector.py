@@ -21,7 +21,7 @@ from vervain.readmodel.tables import PROJECTIONS
 from vervain.readmodel.tables.chain import BLOCKS, TRANSACTIONS, Place, Rows
 
 ENTRIES_PER_COMMIT: Final = 5_000  # rows of one SQL transaction, about
-LAG_SECONDS_MAX: Final = 10.0  # how long the tables stand back while transactions wait
+LAG_SECONDS_MAX: Final = 30.0  # how long the tables stand back while transactions wait
 GIVE_WAY_SECONDS: Final = 0.1
 _OUTCOMES = msgspec.json.Decoder(tuple[EncodedOutcome, ...])
 
