@@ -5,8 +5,7 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,20 +71,9 @@ def figure(name: str, values: Sequence[float], unit: str, *, command: str, floor
     )
 
 
-def median_runs(measure: Callable[[], float], runs: int = RUNS) -> list[float]:
-    """Run a measurement several times."""
-    return [measure() for _ in range(runs)]
-
-
 def record(figures: Sequence[Figure], path: Path = RESULTS) -> None:
     """Replace the rows of these names in the results file and leave the others."""
     kept = json.loads(path.read_text()) if path.exists() else []
     names = {each.name for each in figures}
     rows = [row for row in kept if row["name"] not in names] + [msgspec.to_builtins(each) for each in figures]
     path.write_text(json.dumps(sorted(rows, key=lambda row: row["name"]), indent=1) + "\n")
-
-
-def commit() -> str:
-    """Return the short id of the checked-out commit, or "unknown"."""
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or "unknown"

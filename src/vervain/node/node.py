@@ -22,7 +22,6 @@ from vervain.ledger.machine.application import CommittedState
 from vervain.ledger.machine.block import Block
 from vervain.ledger.machine.changes import BlockSummary
 from vervain.ledger.machine.genesis import chain_name, decode_genesis
-from vervain.ledger.machine.store import Store
 from vervain.ledger.primitives import signatures
 from vervain.ledger.primitives.merkle_log import TiledTree
 from vervain.node.backup import LEDGER, back_up_members
@@ -161,10 +160,6 @@ class Node:
         """
         with self.view() as state:
             return self.engine.application.query(name, arguments, state)
-
-    def store(self, state: CommittedState) -> Store:
-        """Return the committed state as the module queries read it."""
-        return Store(state)
 
     @property
     def head(self) -> BlockSummary:

@@ -114,6 +114,22 @@ def test_forged_and_repeated_bytes_use_up_nobodys_quota(hosting: Hosting) -> Non
     assert last == [0] * (PER_MINUTE - 1)
 
 
+def test_old_and_copied_transactions_use_up_nobodys_quota(hosting: Hosting) -> None:
+    """
+    Given a hosted member, and somebody who sends an expired transaction of it, and one of its new ones many times.
+    When the member then hands in what is left of its quota.
+    Then all are applied: what expired does not count, and a copy in one request counts once.
+    """
+    running, key, _ = hosting
+    with running.client() as client:
+        old = running.signed(key=key, subject=key.actor, expires_in_seconds=-60)
+        fresh = running.signed(key=key, subject=key.actor)
+        codes = _codes(client, [old] * 20 + [fresh] * 20)
+        last = _codes(client, [running.signed(key=key, subject=key.actor) for _ in range(PER_MINUTE - 1)])
+    assert codes == [int(MachineReason.EXPIRED)] * 20 + [0] * 20
+    assert last == [0] * (PER_MINUTE - 1)
+
+
 def test_bucket_saves_up_one_minute_at_most() -> None:
     """
     Given a bucket of two tokens a minute that rested for an hour, and whose clock once went back.

@@ -9,7 +9,8 @@ import pytest
 from tests.unit.node.founded import NODE_NAME, desk_of, found
 from vervain.ledger.modules.records.messages import CommitRecord
 from vervain.node.node import Node
-from vervain.sealing.checkpoints import verify_cosignature
+from vervain.node.witnesses import Collected, WitnessFailure
+from vervain.sealing.checkpoints import Checkpoint, verify_cosignature
 from vervain.sealing.keys import read_signing_key
 from vervain.storage.errors import StorageError
 
@@ -36,6 +37,24 @@ def test_newest_is_signed_once_for_each_size(tmp_path: Path) -> None:
         assert line.name == NODE_NAME and signed.failures == ()
         assert verify_cosignature(line, public_key=key, body=signed.checkpoint.body) > 0
         assert signed.text.startswith(signed.checkpoint.body)
+
+
+def test_mute_witness_is_left_alone_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a witness that fails, then it is asked once about a head, and again when the pause is over."""
+    found(tmp_path / "node")
+    with Node(tmp_path / "node") as node:
+        asked: list[int] = []
+
+        def fails(checkpoint: Checkpoint, *_: object) -> Collected:
+            asked.append(checkpoint.size)
+            return Collected(lines=(), failures=(WitnessFailure(name="university", why="no answer"),))
+
+        monkeypatch.setattr(node.checkpoints._witnesses, "collect", fails)
+        first = node.checkpoints.newest()
+        assert node.checkpoints.newest() is first and len(asked) == 1
+        monkeypatch.setattr("vervain.node.cosigning.WITNESS_PAUSE_SECONDS", 0.0)
+        node.checkpoints.newest()
+        assert asked == [first.checkpoint.size] * 2
 
 
 def test_restart_goes_on_from_what_was_signed(tmp_path: Path) -> None:

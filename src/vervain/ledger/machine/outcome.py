@@ -6,8 +6,6 @@ transaction's leaf, so a refused transaction can never be shown as a fact and a 
 events.
 """
 
-from typing import Final
-
 import msgspec
 
 from vervain.ledger.machine.refusals import APPLIED
@@ -61,9 +59,6 @@ class EncodedOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 def outcome_digest(outcome: bytes, blind: bytes) -> bytes:
     """Return the 32-byte digest of an outcome's canonical bytes, salted from the transaction's 32-byte blind."""
     return sha256(OUTCOME + sha256(OUTCOME_SALT + blind) + outcome)
-
-
-OUTCOME_SALT_BYTES: Final = 32
 
 
 def encode_outcome(outcome: Outcome) -> bytes:

@@ -33,8 +33,6 @@ from vervain.ledger.primitives.merkle_log import path_of, root_of
 
 TransactionId = NewType("TransactionId", bytes)
 
-VERSION = 1
-
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is signed.
