@@ -282,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "create":
             sys.stdout.write(f"{msgspec.to_builtins(create_witness(options.directory, options.name))}\n")
         elif options.command == "watch":
-            watch_log(options.directory, options.origin, [_submitter(text) for text in options.submitters])
+            watch_log(options.directory, options.origin, [parse_submitter(text) for text in options.submitters])
         else:
             serve(options.directory, options.host, options.port)
     except VervainError as error:
@@ -291,7 +291,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _submitter(text: str) -> Submitter:
+def parse_submitter(text: str) -> Submitter:
+    """Return the submitter that `NAME=KEY` says, the key in base64.
+
+    Raises: DamagedProof when the key is no base64.
+    """
     name, _, key = text.partition("=")
     return Submitter(name=name, key=from_base64(key))
 

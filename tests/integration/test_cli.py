@@ -187,3 +187,25 @@ def test_no_node_is_unavailable(tmp_path: Path) -> None:
     ran = vervain("query", "consortium.members", "--url", url, "--json")
     assert ran.code == UNAVAILABLE and set(ran.last["error"]) == {"what", "why", "do"}
     assert ran.last["error"]["do"] == "Start the node, or check its address (--url on the command line)."
+
+
+def test_witness_is_told_what_to_watch(tmp_path: Path) -> None:
+    """
+    Given a new witness.
+    When it is told to watch a log, in words and for machines, with a key that is none, and where there is no witness.
+    Then the last line says what it watches, and the refusals say what to do.
+    """
+    made = vervain("witness", "create", tmp_path / "w", "--name", "university", "--json")
+    chain, key = "demo-" + "0" * 32, made.last["key"]
+    watched = vervain("witness", "watch", tmp_path / "w", chain, f"st-anna={key}", f"st-berta={key}", "--json")
+    assert (watched.code, watched.last) == (
+        DONE,
+        {"origin": chain, "submitters": [{"name": "st-anna", "key": key}, {"name": "st-berta", "key": key}]},
+    )
+    told = vervain("witness", "watch", tmp_path / "w", chain, f"st-anna={key}")
+    assert told.code == DONE and told.out.startswith(f"Watching {chain}: st-anna may submit.")
+    settings = (tmp_path / "w" / "witness.json").read_bytes()
+    for folder, submitter in ((tmp_path / "w", "st-anna=short"), (tmp_path / "nothing", f"st-anna={key}")):
+        refused = vervain("witness", "watch", folder, chain, submitter, "--json")
+        assert refused.code == REFUSED and set(refused.last["error"]) == {"what", "why", "do"}
+    assert (tmp_path / "w" / "witness.json").read_bytes() == settings

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic, sleep
 
 import httpx
@@ -311,6 +311,37 @@ def test_client_started_anew_learns_the_size(witness: Witness) -> None:
         assert len(client.collect(head(100), lines_of(head(100)), TREE.consistency_path).lines) == 1
         behind = client.collect(head(50), lines_of(head(50)), TREE.consistency_path)
     assert "larger checkpoint" in behind.failures[0].why
+
+
+def test_dripping_witness_is_waited_for_no_longer_than_the_time_out(witness: Witness) -> None:
+    """
+    Given a witness that sends a byte of its answer's head now and then, without end, and one that answers.
+    When both are asked, and asked again.
+    Then each time the time-out ends the waiting, the other's line is there, and the dripping one is named.
+    """
+    stop = Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                while not stop.wait(0.1):
+                    connection.sendall(b"H")
+
+        thread = Thread(target=drip)
+        thread.start()
+        dripping = address(witness, f"http://127.0.0.1:{listener.getsockname()[1]}", "dripping")
+        with served(witness) as url:
+            client = Witnesses([dripping, address(witness, url)], timeout_seconds=1.0)
+            for size, why in ((5, "did not answer in time"), (9, "still busy")):
+                started = monotonic()
+                collected = client.collect(head(size), lines_of(head(size)), TREE.consistency_path)
+                assert monotonic() - started < 2.0
+                assert [line.name for line in collected.lines] == ["university"]
+                assert [(each.name, why in each.why) for each in collected.failures] == [("dripping", True)]
+            stop.set()
+            client.close()
+        thread.join()
 
 
 def test_client_names_a_split_log(witness: Witness) -> None:

@@ -54,17 +54,35 @@ def create(directory: Path, *, name: str, as_json: Annotated[bool, Parameter(nam
 
 
 @witness.command
-def watch(directory: Path, origin: str, submitters: list[str]) -> None:
+def watch(
+    directory: Path,
+    origin: str,
+    submitters: list[str],
+    *,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
     """Watch a log: who may submit its checkpoints.
 
     Args:
         directory: The witness's directory.
         origin: The chain's full name.
         submitters: NAME=KEY of each validator's cosigning key, base64.
+        as_json: One JSON object instead of words.
     """
-    from vervain import witness as outside
+    import msgspec
 
-    raise SystemExit(outside.main(["watch", str(directory), origin, *submitters]))
+    from vervain.witness import parse_submitter, watch_log
+
+    output = Output(as_json=as_json)
+    with told(output):
+        named = [parse_submitter(text) for text in submitters]
+        watch_log(directory, origin, named)
+        names = ", ".join(each.name for each in named)
+        output.both(
+            f"Watching {origin}: {names} may submit. A witness that runs must be started anew to see it.",
+            origin=origin,
+            submitters=msgspec.to_builtins(named),
+        )
 
 
 @witness.command(name="serve")

@@ -7,6 +7,9 @@ from vervain.ledger.machine.module import Catalogue
 from vervain.ledger.modules import consent, consortium, identity, records
 from vervain.ledger.modules.consortium.queries import validators
 from vervain.ledger.modules.identity.queries import organisation_of_active_key
+from vervain.ledger.primitives.assertions import require_assertions
+
+require_assertions()
 
 CATALOGUE: Final = Catalogue(
     (consortium.MODULE, identity.MODULE, consent.MODULE, records.MODULE),

@@ -31,7 +31,7 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         organisation: 32-byte id.
         submissions_per_minute: Transactions it may hand in a minute.
-        vault_bytes_max: Ciphertext it may keep here.
+        vault_bytes_max: Ciphertext it may keep here: of its documents that were not erased.
     """
 
     organisation: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]

@@ -7,10 +7,12 @@ two organisations.
 """
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Lock
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -33,9 +35,11 @@ from vervain.ledger.modules.records.messages import (
 )
 from vervain.ledger.primitives.errors import VervainError
 from vervain.node.access import AccessLog
+from vervain.node.asking import AskingBounds
 from vervain.node.category_secrets import CategorySecrets
 from vervain.node.founding import KEM_KEY_FILE, SIGNING_KEY_FILE
-from vervain.node.outbox import NO_CERTIFICATE, Outbox, OutgoingCommit, OutgoingErasure
+from vervain.node.outbox import NO_CERTIFICATE, Outbox, OutgoingCommit, OutgoingErasure, signer_of
+from vervain.sealing.documents import ciphertext_bytes
 from vervain.sealing.keys import KemKey, SigningKey, read_kem_key, read_signing_key
 from vervain.sealing.read_requests import RECORDS_MAX
 from vervain.sealing.release_requests import ReleaseRequest
@@ -49,6 +53,7 @@ from vervain.vault.vault import NewDocument, RecordWrap, StoredDocument, Vault
 
 COMMITS_PER_TRANSACTION: Final = 100
 TRANSACTIONS_IN_FLIGHT: Final = 32
+TRANSACTIONS_PER_GROUP: Final = 16  # submitted at once, while the outcomes of the group before are written down
 EXPIRY_SECONDS: Final = 600
 ANSWER_SECONDS: Final = 60.0
 VERSIONS_MAX: Final = 10_000  # of one document, followed to the current one
@@ -115,7 +120,8 @@ class MemberDesk:
         folder: The member's folder in the data directory.
         backup_keys: Folder of the keys of this member's slots backups.
         backup_seconds: After how long such a backup lapses.
-        vault_bytes_max: How much ciphertext a hosted member may keep here; None: as much as there is room for.
+        vault_bytes_max: How much ciphertext a hosted member may keep here, erased documents aside; None: as much as
+            there is room for.
     """
 
     def __init__(
@@ -143,8 +149,10 @@ class MemberDesk:
         for subject in self.vault.erased_on_opening:
             self.secrets.forget(subject)
         self._vault_bytes_max = vault_bytes_max
+        self._keeping, self._committing = Lock(), Lock()  # against the quota; with the outbox
         self._outbox = Outbox(folder / "outbox")
-        self._release = ReleaseDesk(self.vault, view=node.view, clock=node.clock, categories=self)
+        self.asking = AskingBounds()
+        self._release = ReleaseDesk(self.vault, view=node.view, clock=node.clock, categories=self, bounds=self.asking)
 
     def close(self) -> None:
         """Close vault and access audit."""
@@ -199,14 +207,17 @@ class MemberDesk:
 
         Raises: AlreadyStored, VaultError when a hosted member's quota is used up, Full, StorageError.
         """
-        more = sum(len(each.stored) for each in documents)
-        if self._vault_bytes_max is not None and self.vault.kept_bytes + more > self._vault_bytes_max:
-            raise VaultError(
-                "The hosted member's vault is full",
-                why=f"Its host agreed to {self._vault_bytes_max} bytes",
-                do="Ask the host for a larger vault_bytes_max, or move to a node of your own.",
-            )
-        return self.vault.put(documents)
+        if self._vault_bytes_max is None:
+            return self.vault.put(documents)
+        more = sum(ciphertext_bytes(len(each.stored)) for each in documents)
+        with self._keeping:
+            if self.vault.kept_bytes + more > self._vault_bytes_max:
+                raise VaultError(
+                    "The hosted member's vault is full",
+                    why=f"Its host agreed to {self._vault_bytes_max} bytes of documents that are not erased",
+                    do="Erase some, ask the host for a larger vault_bytes_max, or move to a node of your own.",
+                )
+            return self.vault.put(documents)
 
     def commit_kept(self, progress: Callable[[int], None] = lambda done: None) -> int:
         """Commit to every kept document that has no record number yet, in random order; return how many.
@@ -216,37 +227,46 @@ class MemberDesk:
 
         Raises: NotApplied, Unreachable.
         """
-        done = self._settle_outbox()
-        self._settle_erasures()
-        while ready := self._ready():
-            secrets.SystemRandom().shuffle(ready)
-            for some in _in_groups(ready, COMMITS_PER_TRANSACTION * TRANSACTIONS_IN_FLIGHT):
-                self._commit_some(some)
-                progress(len(some))
-                done += len(some)
-        return done
+        with self._committing:
+            done = self._settle_outbox()
+            self._settle_erasures()
+            while ready := self._ready():
+                secrets.SystemRandom().shuffle(ready)
+                for some in self._committed_groups(ready):
+                    progress(some)
+                    done += some
+            return done
 
     def _ready(self) -> list[_Ready]:
         """Return the documents without a number whose version before, if there is one, has a number."""
         ready = []
         with self._node.view() as state:
             store = Store(state)
-            for document in self.vault.unnumbered():
-                versions = self.vault.versions(document.resource_type, document.resource_id)
-                place = versions.index(document)
-                if place == 0 or versions[place - 1].subject != document.subject:
+            unnumbered = tuple(self.vault.unnumbered())
+            for document, former in zip(unnumbered, self.vault.former_versions(unnumbered), strict=True):
+                if former is None or former.subject != document.subject:
                     ready.append(_Ready(document, 0))
-                elif versions[place - 1].record:
-                    ready.append(_Ready(document, _current_after(store, versions[place - 1].record)))
+                elif former.record:
+                    ready.append(_Ready(document, _current_after(store, former.record)))
         return ready
 
-    def _commit_some(self, ready: Sequence[_Ready]) -> None:
-        outgoing = [self._outgoing(batch) for batch in _in_groups(ready, COMMITS_PER_TRANSACTION)]
-        for each in outgoing:
-            self._outbox.put(each)
-        outcomes = self._node.submit_many([each.encoded for each in outgoing]).result(ANSWER_SECONDS)
-        for each, outcome in zip(outgoing, outcomes, strict=True):
+    def _committed_groups(self, ready: Sequence[_Ready]) -> Iterator[int]:
+        """Commit to documents, a group being ordered while the one before is numbered; yield how many at a time."""
+        underway: deque[tuple[list[OutgoingCommit], Future[list[FinalOutcome]]]] = deque()
+        for some in _in_groups(ready, COMMITS_PER_TRANSACTION * TRANSACTIONS_PER_GROUP):
+            outgoing = [self._outgoing(batch) for batch in _in_groups(some, COMMITS_PER_TRANSACTION)]
+            for each in outgoing:
+                self._outbox.put(each)
+            underway.append((outgoing, self._node.submit_many([each.encoded for each in outgoing])))
+            if len(underway) == TRANSACTIONS_IN_FLIGHT // TRANSACTIONS_PER_GROUP:
+                yield self._number_group(*underway.popleft())
+        while underway:
+            yield self._number_group(*underway.popleft())
+
+    def _number_group(self, outgoing: Sequence[OutgoingCommit], outcomes: "Future[list[FinalOutcome]]") -> int:
+        for each, outcome in zip(outgoing, outcomes.result(ANSWER_SECONDS), strict=True):
             self._number(each, outcome)
+        return sum(len(each.documents) for each in outgoing)
 
     def _outgoing(self, ready: Sequence[_Ready]) -> OutgoingCommit:
         documents = [each.document for each in ready]
@@ -268,33 +288,47 @@ class MemberDesk:
         """Find out what became of transactions that were on their way when this desk stopped.
 
         An answer without a place in the log (expired, a key replaced since, a full pool) says nothing about an earlier
-        time: the log is asked. Only what can never be ordered any more is forgotten, and signed anew with the rest.
+        time: the log is asked. Only what can never be ordered any more is forgotten, and signed anew with the rest;
+        that it never can is found out first, so that the log cannot grow by it after it was asked.
         """
         done = 0
         for outgoing in self._outbox:
             answer = self._node.submit_many([outgoing.encoded]).result(ANSWER_SECONDS)[0]
+            is_over = self._is_over(outgoing, answer)
             outcome = self._node.outcome_of(outgoing.txid) if answer.height is msgspec.UNSET else answer
             if outcome is not None:
                 self._number(outgoing, outcome)
                 done += len(outgoing.documents)
-            elif outgoing.expires_at < self._node.clock() - EXPIRY_SECONDS or answer.code == MachineReason.EXPIRED:
+            elif is_over:
                 self._outbox.remove(outgoing.txid)
             else:
                 raise NotApplied(answer)
         return done
+
+    def _is_over(self, outgoing: OutgoingCommit, answer: FinalOutcome) -> bool:
+        """Tell whether a transaction that got no place can never get one: it expired, or its key was replaced.
+
+        A key that was replaced never counts again (identity: a key is used once, its end is never taken back), while a
+        suspended member's key may.
+        """
+        if outgoing.expires_at < self._node.clock() - EXPIRY_SECONDS or answer.code == MachineReason.EXPIRED:
+            return True
+        if answer.code != MachineReason.KEY_NOT_ACTIVE:
+            return False
+        with self._node.view() as state:
+            return identity.is_revoked(Store(state), signer_of(outgoing))
 
     def _number(self, outgoing: OutgoingCommit, outcome: FinalOutcome) -> None:
         if outcome.code != APPLIED:
             self._outbox.remove(outgoing.txid)
             raise NotApplied(outcome)
         numbers = [self._committed(event) for event in outcome.events]
-        live: list[tuple[int, int]] = []
-        erased: list[tuple[int, int]] = []
-        for document, number in zip(outgoing.documents, numbers, strict=True):
-            (live if self.vault.is_live(document) else erased).append((document, number))
-        self.vault.assign_records(live)
+        numbered = list(zip(outgoing.documents, numbers, strict=True))
+        live = self.vault.live_among(outgoing.documents)
+        self.vault.assign_records([each for each in numbered if each[0] in live])
+        erased = tuple(number for document, number in numbered if document not in live)
         if erased:  # erased while they were on their way: what reached the ledger gets its tombstone
-            self._outbox.put_erasure(OutgoingErasure(subject=bytes(32), records=tuple(each for _, each in erased)))
+            self._outbox.put_erasure(OutgoingErasure(subject=bytes(32), records=erased))
         self._outbox.remove(outgoing.txid)
 
     def _committed(self, event: object) -> int:
@@ -360,7 +394,7 @@ class MemberDesk:
     ) -> Release:
         """Hand out what a final read request may have; arguments as at the release desk.
 
-        Raises: NotReleased, TooLargeToRelease, SealBroken, StorageError.
+        Raises: NotReleased, AskedTooOften, TooLargeToRelease, SealBroken, StorageError.
         """
         return self._release.release(asked, documents_max=documents_max, bytes_max=bytes_max)
 
@@ -373,25 +407,55 @@ class MemberDesk:
 
         Refuses: Conflict(DISPUTE_OPEN). Raises: NotStored, NotApplied, StorageError.
         """
-        self._settle_outbox()
-        self._settle_erasures()
-        numbers = tuple(each.record for each in self._all_of(subject) if each.record)
+        with self._committing:
+            self._settle_outbox()
+            self._settle_erasures()
+            numbers = tuple(each.record for each in self._all_of(subject) if each.record)
+
+            def destroy() -> tuple[SignedErasureCertificate, ...]:
+                certificates = self.vault.erase_subject(subject, key=self.signing, now=int(self._node.clock()))
+                self.secrets.forget(subject)
+                return certificates
+
+            return self._erase(OutgoingErasure(subject=subject, records=numbers), destroy)
+
+    def erase_record(self, record: int) -> tuple[SignedErasureCertificate, ...]:
+        """Erase one document by its record's number, as `erase_subject` erases all; the subject's others stay.
+
+        Refuses: Conflict(DISPUTE_OPEN). Raises: NotStored, KeyErased, NotApplied, StorageError.
+        """
+        with self._committing:
+            self._settle_outbox()
+            self._settle_erasures()
+            kept = self.vault.of_record(record)
+
+            def destroy() -> tuple[SignedErasureCertificate, ...]:
+                return self.vault.erase_documents([kept.document], key=self.signing, now=int(self._node.clock()))
+
+            outgoing = OutgoingErasure(subject=kept.subject, records=(record,), documents=(kept.document,))
+            return self._erase(outgoing, destroy)
+
+    def _erase(
+        self, outgoing: OutgoingErasure, destroy: Callable[[], tuple[SignedErasureCertificate, ...]]
+    ) -> tuple[SignedErasureCertificate, ...]:
+        """Ask the ledger's rule, write the tombstones down, destroy, put the tombstones on the ledger."""
         with self._node.view() as state:
-            _require_undisputed(Store(state), numbers)
-        self._outbox.put_erasure(OutgoingErasure(subject=subject, records=numbers))
-        certificates = self.vault.erase_subject(subject, key=self.signing, now=int(self._node.clock()))
-        self.secrets.forget(subject)
-        outgoing = OutgoingErasure(subject=subject, records=numbers, certificate_digest=certificates[0].digest())
+            _require_undisputed(Store(state), outgoing.records)
         self._outbox.put_erasure(outgoing)
+        certificates = destroy()
+        self._outbox.put_erasure(msgspec.structs.replace(outgoing, certificate_digest=certificates[0].digest()))
         self._settle_erasures()
         return certificates
 
     def _settle_erasures(self) -> None:
         """Put the tombstones of what was erased on the ledger."""
         for outgoing in self._outbox.erasures():
-            if outgoing.certificate_digest == NO_CERTIFICATE and self.vault.of_subject(outgoing.subject, count=1):
-                self._outbox.remove_erasure(outgoing)  # nothing was destroyed: whoever asked for it asks again
-                continue
+            if outgoing.certificate_digest == NO_CERTIFICATE:
+                if self.vault.is_erasing:  # it broke off: opening the vault again carries it out, and settles this
+                    continue
+                if self._is_kept(outgoing):
+                    self._outbox.remove_erasure(outgoing)  # nothing was destroyed: whoever asked for it asks again
+                    continue
             with self._node.view() as state:
                 store = Store(state)
                 rows = [(number, records.record(store, number)) for number in outgoing.records]
@@ -403,6 +467,12 @@ class MemberDesk:
                 ]
             )
             self._outbox.remove_erasure(outgoing)
+
+    def _is_kept(self, outgoing: OutgoingErasure) -> bool:
+        """Tell whether what was to be erased is still here."""
+        if outgoing.documents is not msgspec.UNSET:
+            return any(self.vault.is_live(each) for each in outgoing.documents)
+        return bool(self.vault.of_subject(outgoing.subject, count=1))
 
     def _all_of(self, subject: bytes) -> Iterator[StoredDocument]:
         after = 0

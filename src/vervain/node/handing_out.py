@@ -5,7 +5,8 @@ Rules kept:
 1. Every wrap is written down before it is in an answer.
 2. A patient's own answers hold what stands under its pseudonym; a record of anybody else, an erased one and none at all
    are one and the same refusal.
-3. Answers are bounded in number and bytes; what does not fit is said.
+3. Answers are bounded in number and bytes; what does not fit is said. A reader's key and a patient's pseudonym have a
+   bounded number of answers with keys a minute.
 """
 
 import msgspec
@@ -32,7 +33,7 @@ from vervain.vault.vault import RecordWrap, StoredDocument
 def release_answer(desk: MemberDesk, asked: ReleaseRequest) -> ReleaseAnswer:
     """Hand out what a final read request may have: keys and ciphertexts.
 
-    Raises: NotReleased, TooLargeToRelease, SealBroken, KeyErased, StorageError, VaultError.
+    Raises: NotReleased, AskedTooOften, TooLargeToRelease, SealBroken, KeyErased, StorageError, VaultError.
     """
     released = desk.release(asked, documents_max=RELEASED_RECORDS_MAX, bytes_max=RELEASED_BYTES_MAX)
     return ReleaseAnswer(
@@ -43,8 +44,9 @@ def release_answer(desk: MemberDesk, asked: ReleaseRequest) -> ReleaseAnswer:
 def own_wraps(desk: MemberDesk, subject: bytes, *, after: int = 0) -> OwnWrapsAnswer:
     """Return a page of a patient's own documents' keys, each wrapped to its wallet.
 
-    Refuses: NotFound when the patient is not registered. Raises: KeyErased, StorageError, VaultError.
+    Refuses: NotFound when the patient is not registered. Raises: AskedTooOften, KeyErased, StorageError, VaultError.
     """
+    desk.asking.take(subject)
     page = desk.wraps_page(subject, after=after, count=OWN_WRAPS_PAGE)
     return OwnWrapsAnswer(
         epoch=page.epoch,

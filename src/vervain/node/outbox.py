@@ -2,7 +2,8 @@
 """Transactions on their way: written down before they are submitted, removed when what they did is known.
 
 A crash between submitting and hearing the answer loses nothing: the same bytes are submitted again, which the ledger
-takes once only. A transaction that expired before it was ordered is signed anew by its owner.
+takes once only. A transaction that can never be ordered any more, because it expired or its key was replaced, is signed
+anew by its owner; one whose key only does not count for now (a suspended member's) waits.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from vervain.ledger.catalogue import CATALOGUE
+from vervain.ledger.machine.transaction import Transaction
 from vervain.ledger.primitives.codec import decode, encode
 from vervain.ledger.primitives.hashing import sha256
 from vervain.node.summed_file import read_summed_file, write_summed_file
@@ -34,11 +37,13 @@ class OutgoingErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     `subject` is who they are about, all zero when the documents were erased before they had a number; the certificate's
     digest is all zero until the keys are destroyed, and for ever when a crash took the certificate with it.
+    `documents` are the numbers in the vault of single documents; absent when it is the whole relationship.
     """
 
     subject: bytes
     records: tuple[int, ...]
     certificate_digest: bytes = NO_CERTIFICATE
+    documents: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Outbox:
@@ -85,6 +90,11 @@ class Outbox:
 
     def _path(self, txid: bytes) -> Path:
         return self._directory / f"{txid.hex()}.commit"
+
+
+def signer_of(outgoing: OutgoingCommit) -> bytes:
+    """Return the 32-byte public key that signed a transaction."""
+    return Transaction.from_checked(outgoing.encoded, CATALOGUE.message_decoder).header.key
 
 
 def read_erasure(path: Path) -> OutgoingErasure:

@@ -45,7 +45,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def authorization(*, chain: str, actor: bytes, key: SigningKey, path: str, now: int) -> str:
-    """Return the header's value for one GET of `path` (with its query) at about `now` (UTC seconds)."""
+    """Return the header's value for one request of `path` (with its query) at about `now` (UTC seconds)."""
     claim = Claim(
         chain=chain,
         actor=actor,

@@ -10,7 +10,7 @@ Sources: architecture.md "One transaction, door to door"; rulings.md "Sources".
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -218,6 +218,14 @@ class Client:
         """
         return self._own_bytes(f"/v1/me/documents/{record}")
 
+    def erase_record(self, record: int) -> Any:
+        """Erase one document in this member's custody, for good; return the record and the signed certificates.
+
+        Raises: Refused; with status 410 when it is erased already, also by an earlier attempt whose answer was lost.
+        """
+        path = f"/v1/me/records/{record}/erasure"
+        return msgspec.json.decode(self._requester.post(path, b"", JSON, headers=self._signed_for(path)))
+
     # Under a grant
 
     def release(self, organisation: bytes, asked: ReleaseRequest) -> ReleaseAnswer:
@@ -265,6 +273,10 @@ class Client:
         return msgspec.json.decode(self._own_bytes(path))
 
     def _own_bytes(self, path: str) -> bytes:
+        return self._requester.get(path, self._signed_for(path))
+
+    def _signed_for(self, path: str) -> Callable[[], dict[str, str]]:
+        """Return what makes the header of a request for `path`, anew for each attempt."""
         key, actor = self._signer()
         chain = self.chain
 
@@ -272,7 +284,7 @@ class Client:
             now = int(time.time())
             return {"Authorization": authorization(chain=chain, actor=actor, key=key, path=path, now=now)}
 
-        return self._requester.get(path, signed)
+        return signed
 
     def _signer(self) -> tuple[SigningKey, bytes]:
         if self._key is None or self._actor is None:

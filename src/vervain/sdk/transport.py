@@ -45,12 +45,20 @@ class Requester:
         """
         return self._send("GET", path, headers, reads=True)
 
-    def post(self, path: str, content: bytes, media_type: str, *, reads: bool = False) -> bytes:
+    def post(
+        self,
+        path: str,
+        content: bytes,
+        media_type: str,
+        *,
+        headers: Callable[[], Mapping[str, str]] = dict,
+        reads: bool = False,
+    ) -> bytes:
         """Return the body of a successful POST of `content`; `reads` when it asks only and hands nothing in.
 
         Raises: Refused, Unavailable, UnexpectedAnswer.
         """
-        return self._send("POST", path, lambda: {"Content-Type": media_type}, content, reads=reads)
+        return self._send("POST", path, lambda: {"Content-Type": media_type, **headers()}, content, reads=reads)
 
     def _send(
         self,

@@ -65,6 +65,21 @@ class PreparedGrant(msgspec.Struct, frozen=True, kw_only=True):
     categories: tuple[str, ...]
 
 
+class HandedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as its custodian hands it over: number, names, 32-byte commitment, and the 112-byte wrap of its key."""
+
+    counterparty: bytes
+    record: int
+    commitment: bytes
+    wrap: bytes
+    type: str
+    id: str
+    version: str
+
+    def __repr__(self) -> str:
+        return f"HandedRecord(record={self.record})"
+
+
 class Wallet:
     """One patient's wallet on one chain.
 
@@ -329,21 +344,28 @@ class Wallet:
 
         Raises: WalletError, SealBroken.
         """
-        known = self.relationship(counterparty)
-        own = OwnRecord(
-            record=record,
+        handed = HandedRecord(
             counterparty=counterparty,
+            record=record,
             commitment=commitment,
             wrap=wrapped,
-            master=known.master,
-            epoch=known.epoch,
             type=resource_type,
             id=resource_id,
             version=version,
         )
-        self._document_key(own)
-        others = tuple(each for each in self._content.records if each.commitment != commitment)
-        self._content = replace(self._content, records=(*others, own))
+        return self.keep_records([handed])[0]
+
+    def keep_records(self, handed: Sequence[HandedRecord]) -> tuple[OwnRecord, ...]:
+        """Keep the wraps of own records, all or none, after checking that each opens with the present key.
+
+        Raises: WalletError, SealBroken.
+        """
+        own = tuple(map(self._own, handed))
+        for each in own:
+            self._document_key(each)
+        fresh = {each.commitment: each for each in own}
+        others = tuple(each for each in self._content.records if each.commitment not in fresh)
+        self._content = replace(self._content, records=(*others, *fresh.values()))
         return own
 
     @property
@@ -433,6 +455,20 @@ class Wallet:
             chain=self.chain,
             scope=self.relationship(own.counterparty).actor,
             epoch=keys.epoch,
+        )
+
+    def _own(self, handed: HandedRecord) -> OwnRecord:
+        known = self.relationship(handed.counterparty)
+        return OwnRecord(
+            record=handed.record,
+            counterparty=handed.counterparty,
+            commitment=handed.commitment,
+            wrap=handed.wrap,
+            master=known.master,
+            epoch=known.epoch,
+            type=handed.type,
+            id=handed.id,
+            version=handed.version,
         )
 
     def _document_key(self, own: OwnRecord) -> DocumentKey:

@@ -91,6 +91,14 @@ def seal_document(stored: bytes, *, resource_type: str, resource_id: str, versio
     return SealedDocument(commitment, ciphertext, key)
 
 
+def ciphertext_bytes(stored_bytes: int) -> int:
+    """Return how long the ciphertext of a document of so many bytes is."""
+    if stored_bytes <= WHOLE_BYTES_MAX:
+        return len(_WHOLE) + NONCE_BYTES + stored_bytes + TAG_BYTES
+    chunks = (stored_bytes + CHUNK_BYTES - 1) // CHUNK_BYTES
+    return len(_CHUNKED) + _PREFIX_BYTES + stored_bytes + chunks * TAG_BYTES
+
+
 def open_document(
     ciphertext: bytes, *, commitment: bytes, key: DocumentKey, resource_type: str, resource_id: str, version: str
 ) -> bytes:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carries out one erasure, so that doing it again, after a crash or on an older copy, comes to the same end.
 
-1. The index forgets the documents: their rows become marks, their names go.
+1. The index forgets the documents: their rows become marks, their names go, their bytes are given back.
 2. Of one document of many: the slot gets a new key beside the old, and the rows that stay are sealed under the new one.
 3. The slots file is rewritten without the destroyed keys.
 4. The index keeps how far the erasures list is carried out.
@@ -26,7 +26,18 @@ from vervain.vault.erasure import (
     sign_certificate,
 )
 from vervain.vault.errors import KeyErased, Tampered
-from vervain.vault.index import Index, IndexChange, IndexView, Row, SealedRow, Tokens, open_row, seal_row
+from vervain.vault.index import (
+    UNCOUNTED,
+    Index,
+    IndexChange,
+    IndexHead,
+    IndexView,
+    Row,
+    SealedRow,
+    Tokens,
+    open_row,
+    seal_row,
+)
 from vervain.vault.key_holder import ErasureKind
 from vervain.vault.slot_format import Slot
 from vervain.vault.slots import Slots
@@ -73,7 +84,22 @@ class Eraser:
             self._slots.erase((erasure.slot,), erasures_applied=applied)
         with self._index.change() as change:
             change.set_head(msgspec.structs.replace(change.head(), erasures_applied=applied), self._tokens)
+        self.count_live()
         return None if slot is None or erasure.documents else slot.subject
+
+    def count_live(self) -> None:
+        """Count the ciphertext of all documents that were not erased, when it is not known. Goes through all rows.
+
+        Raises: Full, StorageError.
+        """
+        with self._index.view() as view:
+            head = view.head()
+            if head.live_bytes != UNCOUNTED or head == IndexHead():
+                return
+            rows = (self._readable(view, document) for document in range(1, head.next_document))
+            live_bytes = sum(row.ciphertext_bytes for row in rows if row is not None)
+        with self._index.change() as change:
+            change.set_head(msgspec.structs.replace(change.head(), live_bytes=live_bytes), self._tokens)
 
     def certificates(
         self,
@@ -111,25 +137,37 @@ class Eraser:
 
     def _go_through(self, erasure: Erasure, documents: frozenset[int] | None, fresh: Slot | None) -> None:
         """Forget the named documents of a slot, or all; seal the rows that stay under `fresh`."""
-        after, unreadable = 0, set[int]()
+        after, unreadable = 0, set[int]()  # a row that does not open cannot tell how long its document was
         cipher = None if fresh is None else AESGCM(fresh.key)
         while True:
             with self._index.change() as change:
                 step = change.documents_of_slot(erasure.slot, after=after, count=STEP_DOCUMENTS_MAX)
+                given_back = 0
                 for document in step:
                     row = self._readable(change, document)
                     if documents is None or document in documents:
                         self._forget(change, document, erasure.slot, row)
                         if row is None:
                             unreadable.add(document)
+                        else:
+                            given_back += row.ciphertext_bytes
                     elif row is not None and fresh is not None and cipher is not None:
                         change.rewrite(document, seal_row(row, document=document, slot=fresh, cipher=cipher))
+                self._give_back(change, given_back, is_known=not unreadable)
             if len(step) < STEP_DOCUMENTS_MAX:
                 break
             after = step[-1]
         if unreadable:
             with self._index.change() as change:
                 change.forget_unreadable(frozenset(unreadable))
+
+    def _give_back(self, change: IndexChange, given_back: int, *, is_known: bool) -> None:
+        """Take erased bytes off the live ones, in the same step in which their rows go."""
+        head = change.head()
+        is_known = is_known and head.live_bytes != UNCOUNTED
+        live_bytes = head.live_bytes - given_back if is_known else UNCOUNTED
+        if live_bytes != head.live_bytes:
+            change.set_head(msgspec.structs.replace(head, live_bytes=live_bytes), self._tokens)
 
     def _forget(self, change: IndexChange, document: int, slot: int, row: Row | None) -> None:
         name = None if row is None else self._tokens.name(self._custodian, row.resource_type, row.resource_id)

@@ -32,5 +32,21 @@ class NotReleased(VaultError):
     """The release desk does not hand out a key. Tells the asker no more than it must."""
 
 
+class AskedTooOften(VaultError):
+    """One key has asked for as much as it may for now.
+
+    Attributes:
+        retry_seconds: After how many whole seconds the next request is answered.
+    """
+
+    def __init__(self, per_minute: int, *, retry_seconds: int) -> None:
+        super().__init__(
+            "This key has asked too often",
+            why=f"{per_minute} requests a minute are answered",
+            do=f"Send the same request again in {retry_seconds} s.",
+        )
+        self.retry_seconds = retry_seconds
+
+
 class TooLargeToRelease(VaultError):
     """What may be released is larger than one answer holds."""

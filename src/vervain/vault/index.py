@@ -38,6 +38,7 @@ from vervain.vault.slot_format import Slot
 
 INDEX_BYTES_MAX: Final = 16 * 2**30  # room set aside; about 20 million documents
 TOKEN_BYTES: Final = 16
+UNCOUNTED: Final = -1  # of live bytes: an index from before they were counted, or an erasure of rows that do not open
 VERSIONS_MAX: Final = 10_000  # versions of one document that a look-up goes through
 NONCE_BYTES: Final = 12
 DATABASES: Final = ("documents", "names", "records", "subjects", "slot_documents", "meta")
@@ -52,11 +53,15 @@ _SLOT_DOCUMENT: Final = struct.Struct(">IQ")
 
 
 class IndexHead(msgspec.Struct, frozen=True, array_like=True):
-    """What the index knows of everything: next document number, end of the packs, erasures carried out."""
+    """What the index knows of everything: next document number, end of the packs, erasures carried out, live bytes.
+
+    `live_bytes` is the ciphertext of all documents that were not erased; it changes in one step with their rows.
+    """
 
     next_document: int = 1
     end: PackEnd = PackEnd()
     erasures_applied: int = 0
+    live_bytes: int = UNCOUNTED
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -80,6 +85,11 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     salt: bytes
     places: tuple[Place, ...]
     category: str = ""
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """How long its ciphertext is, all parts together."""
+        return sum(place.length for place in self.places)
 
     @property
     def key(self) -> DocumentKey:
@@ -364,7 +374,11 @@ class IndexChange(IndexView):
                 is_there = cursor.first()
                 while is_there:
                     number = cursor.key()[TOKEN_BYTES:] or cursor.value()
-                    is_there = cursor.delete() if _NUMBER.unpack(number)[0] in documents else cursor.next()
+                    if _NUMBER.unpack(number)[0] in documents:
+                        cursor.delete()  # which stands on the next afterwards, or on none: its key is empty then
+                        is_there = bool(cursor.key())
+                    else:
+                        is_there = cursor.next()
 
     def set_head(self, head: IndexHead, tokens: Tokens) -> None:
         """Keep what the index knows of everything."""

@@ -5,7 +5,8 @@ Every request passes these, in this order; the first that fails is the answer, a
 1. The sealed notice to the patient is the one whose digest the reader signed.
 2. The access is final: the newest committed state holds it, and it is this very request.
 3. The grant is there, is this custodian's, and its reader key signed the request for this chain, not yet expired.
-4. The record numbers are the ones that the reader signed for.
+4. The record numbers are the ones that the reader signed for. From here on it is the reader who asks, for only the
+   reader knew all of that: its key is counted, and told to come back later when it asks too often.
 5. Each record is the grantor's, is here, and is one that grants open.
 6. The ledger's own decision at the newest height, at the later of block time and own clock, for the categories that the
    custodian itself assigns to the record: a yes may be narrowed here, a no never widened.
@@ -74,6 +75,14 @@ class CategoryAssignment(Protocol):
         ...
 
 
+class Bounds(Protocol):
+    """How often one key may ask. Asked only about a key that was proved."""
+
+    def take(self, key: bytes) -> None:
+        """Count one request of a 32-byte key. Raises: AskedTooOften."""
+        ...
+
+
 class ReleaseAgent(Protocol):
     """The seam for release agents: three hold a share of a document's key each, two suffice (decision 0004).
 
@@ -94,6 +103,7 @@ class ReleaseDesk:
         view: Opens a snapshot of the newest committed state.
         clock: The custodian's own clock, UTC seconds.
         categories: The custodian's category assignment.
+        bounds: How often one reader's key may ask.
     """
 
     def __init__(
@@ -103,8 +113,10 @@ class ReleaseDesk:
         view: Callable[[], AbstractContextManager[HeadState]],
         clock: Callable[[], float],
         categories: CategoryAssignment,
+        bounds: Bounds,
     ) -> None:
         self._vault, self._view, self._clock, self._categories = vault, view, clock, categories
+        self._bounds = bounds
 
     def release(
         self, asked: ReleaseRequest, *, documents_max: int = RECORDS_MAX, bytes_max: int | None = None
@@ -116,7 +128,7 @@ class ReleaseDesk:
             documents_max: At most so many documents.
             bytes_max: At most so many bytes of ciphertext together; None when only keys are handed out.
 
-        Raises: NotReleased, TooLargeToRelease, SealBroken, StorageError.
+        Raises: NotReleased, AskedTooOften, TooLargeToRelease, SealBroken, StorageError.
         """
         if len(asked.notice) > SEALED_NOTICE_BYTES_MAX or notice_digest(asked.notice) != asked.request.notice_digest:
             raise _not_released()
@@ -125,12 +137,13 @@ class ReleaseDesk:
             store, head = Store(state), state.head()
             if head is None:
                 raise _not_released()
-            grantor, recipient = self._require_final(store, asked, own_time)
+            grantor, recipient, reader = self._require_final(store, asked, own_time)
             time = max(head.time, own_time)
             numbers = require_record_set(asked.request.terms(self._vault.chain), asked.record_set)
             wanted = frozenset(asked.among or numbers)
             if not wanted <= frozenset(numbers):
                 raise _not_released()
+            self._bounds.take(reader)
             documents = [
                 document
                 for number in numbers
@@ -204,8 +217,8 @@ class ReleaseDesk:
             for document in documents
         )
 
-    def _require_final(self, store: Store, asked: ReleaseRequest, own_time: int) -> tuple[bytes, bytes]:
-        """Return the grantor and the reader's X25519 key when the access is final and the grant's reader signed it."""
+    def _require_final(self, store: Store, asked: ReleaseRequest, own_time: int) -> tuple[bytes, bytes, bytes]:
+        """Return the grantor, the reader's X25519 key and its signing key when the access is final and it signed."""
         request = asked.request
         try:
             access = consent.access(store, asked.access)
@@ -227,7 +240,7 @@ class ReleaseDesk:
             custodian=self._vault.custodian,
             now=own_time,
         )
-        return grant.grantor, terms.reader_kem_key
+        return grant.grantor, terms.reader_kem_key, terms.reader_key
 
     def _fitting(
         self, documents: Sequence[StoredDocument], *, documents_max: int, bytes_max: int | None

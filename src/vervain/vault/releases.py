@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The list of every key that was handed out: written before the answer, read when a document is erased."""
+"""The list of every key that was handed out: written before the answer, read when a document is erased.
 
+A release is listed once: which document version's key, to which key, under which grant and access. Handing it out again
+discloses nothing to anybody new and adds nothing to the list, as it adds no notice and no access on the ledger.
+What is remembered for this is bounded and of one process; a repeat that is no longer remembered is listed again.
+"""
+
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import msgspec
 
 from vervain.ledger.primitives.codec import Bytes32, Natural, UtcSeconds, decode, encode
+from vervain.ledger.primitives.hashing import sha256
 from vervain.sealing.wraps import Purpose
 from vervain.storage.files import FileLayer
 from vervain.vault.chained_log import ChainedLog
 from vervain.vault.erasure import Copy
 
 RELEASES: Final = "releases"
+REPEATS_MAX: Final = 65_536  # releases remembered so that a repeat adds nothing: about 8 MiB
 
 
 class ReleaseEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,13 +50,24 @@ class ReleaseLog:
 
     def __init__(self, directory: Path, *, files: FileLayer | None = None) -> None:
         self._log = ChainedLog(directory, tag=RELEASES, files=files)
+        self._listed: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = Lock()
 
-    def record(self, entries: Sequence[ReleaseEntry]) -> int:
-        """Keep releases durably, before anything is handed out; return the number of the first.
+    def record(self, entries: Sequence[ReleaseEntry]) -> None:
+        """Keep releases durably, before anything is handed out; what is known to stand in the list adds nothing.
 
         Raises: StorageError.
         """
-        return self._log.append([encode(entry) for entry in entries])
+        named = {_name_of(entry): entry for entry in entries}
+        with self._lock:
+            fresh = [encode(entry) for name, entry in named.items() if name not in self._listed]
+            if fresh:
+                self._log.append(fresh)
+            for name in named:
+                self._listed[name] = None
+                self._listed.move_to_end(name)
+            while len(self._listed) > REPEATS_MAX:
+                self._listed.popitem(last=False)
 
     def copies_of(self, commitments: Collection[bytes]) -> list[Copy]:
         """Return every release of the named document versions, sorted. Reads the whole list once."""
@@ -74,3 +94,8 @@ class ReleaseLog:
     def close(self) -> None:
         """Close the file."""
         self._log.close()
+
+
+def _name_of(entry: ReleaseEntry) -> bytes:
+    """Return what tells a release from every other, whenever it was made."""
+    return sha256(encode(msgspec.structs.replace(entry, at=0)))[:16]

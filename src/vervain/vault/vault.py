@@ -117,6 +117,13 @@ class StoredDocument(msgspec.Struct, frozen=True, kw_only=True):
         return f"StoredDocument(document={self.document}, record={self.record})"
 
 
+class KnownDocument(msgspec.Struct, frozen=True):
+    """What the vault has of a document that comes in: how many versions, and whether the newest has the same bytes."""
+
+    versions: int
+    is_newest: bool
+
+
 class RecordWrap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A document's key sealed to one recipient: record number, 32-byte commitment, 112-byte wrap."""
 
@@ -182,6 +189,7 @@ class Vault:
             stack.callback(self.notices.close)
             self._eraser = Eraser(self._index, self._slots, self._tokens, custodian=custodian)
             self._replay_erasures(head)
+            self._eraser.count_live()
             self._backups = backups
             self._open = stack.pop_all()
 
@@ -248,7 +256,13 @@ class Vault:
                     change.add(rows)
                     for slot in fresh:
                         change.set_slot(self._tokens.subject(slot.subject), slot.number)
-                    newest = IndexHead(head.next_document + len(batch), self._packs.end, head.erasures_applied)
+                    added = sum(len(each.ciphertext) for each in sealed)
+                    newest = IndexHead(
+                        head.next_document + len(batch),
+                        self._packs.end,
+                        head.erasures_applied,
+                        max(0, head.live_bytes) + added,
+                    )
                     change.set_head(newest, self._tokens)
             except BaseException:
                 self._packs.cut_back(head.end)
@@ -288,23 +302,21 @@ class Vault:
         with self._index.view() as view:
             return tuple(self._described(view, view.documents_named(name)))
 
-    def holds(self, resource_type: str, resource_id: str, stored: bytes) -> bool:
-        """Tell whether the version kept last of a document has exactly these bytes, without opening it."""
-        name = self._tokens.name(self.custodian, resource_type, resource_id)
+    def known(self, received: Sequence[tuple[str, str, bytes]]) -> tuple[KnownDocument, ...]:
+        """Return what is kept of each received document: resource type, resource id, stored bytes. Nothing is opened.
+
+        Raises: KeyErased, Tampered.
+        """
         with self._index.view() as view:
-            for document in reversed(tuple(view.documents_named(name))):
-                sealed = view.row(document)
-                if isinstance(sealed, SealedRow):
-                    _, row = self._open_row(sealed)
-                    made = record_commitment(
-                        resource_type=resource_type,
-                        resource_id=resource_id,
-                        version=row.version,
-                        salt=row.salt,
-                        stored=stored,
-                    )
-                    return made == row.commitment
-        return False
+            return tuple(self._known(view, *each) for each in received)
+
+    def former_versions(self, documents: Sequence[StoredDocument]) -> tuple[StoredDocument | None, ...]:
+        """Return, for each document, the version kept before it that is not erased, if there is one.
+
+        Raises: KeyErased, Tampered.
+        """
+        with self._index.view() as view:
+            return tuple(self._former(view, each) for each in documents)
 
     def of_record(self, record: int) -> StoredDocument:
         """Return the document version with a record number.
@@ -342,14 +354,24 @@ class Vault:
 
     def is_live(self, document: int) -> bool:
         """Tell whether a document is kept and was not erased."""
+        return bool(self.live_among([document]))
+
+    def live_among(self, documents: Sequence[int]) -> frozenset[int]:
+        """Return those of some documents that are kept and were not erased."""
         with self._index.view() as view:
-            row = view.row(document)
-            return isinstance(row, SealedRow) and self._slots.find(row.slot) is not None
+            return frozenset(each for each in documents if self._is_live(view, each))
+
+    @property
+    def is_erasing(self) -> bool:
+        """Tell whether an erasure broke off half-way: it stands in the list, and opening again carries it out."""
+        with self._lock, self._index.view() as view:
+            return view.head().erasures_applied < self._erasures.count
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of ciphertext in the packs, those of erased documents included."""
-        return sum(path.stat().st_size for path in (self.directory / PACKS).iterdir())
+        """Bytes of ciphertext of all documents that are kept and were not erased."""
+        with self._index.view() as view:
+            return max(0, view.head().live_bytes)
 
     def describe(self, document: int) -> StoredDocument:
         """Return what the vault says of a document number.
@@ -398,7 +420,7 @@ class Vault:
         """
         with self._index.view() as view:
             _, row = self._open_row(self._require_live(view, document))
-        return sum(place.length for place in row.places)
+        return row.ciphertext_bytes
 
     def wrap_for(
         self, document: int, *, purpose: Purpose, recipient: bytes, scope: bytes, epoch: int = 0
@@ -553,6 +575,10 @@ class Vault:
     def _record_token(self, record: int) -> bytes | None:
         return self._tokens.record(record) if record else None
 
+    def _is_live(self, view: IndexView, document: int) -> bool:
+        row = view.row(document)
+        return isinstance(row, SealedRow) and self._slots.find(row.slot) is not None
+
     def _require_live(self, view: IndexView | IndexChange, document: int) -> SealedRow:
         row = view.row(document)
         if row is None:
@@ -581,6 +607,22 @@ class Vault:
             )
         except SealBroken as broken:
             raise Tampered(broken.what, why=broken.why, do=broken.do) from None
+
+    def _known(self, view: IndexView, resource_type: str, resource_id: str, stored: bytes) -> KnownDocument:
+        name = self._tokens.name(self.custodian, resource_type, resource_id)
+        sealed = [each for each in map(view.row, view.documents_named(name)) if isinstance(each, SealedRow)]
+        if not sealed:
+            return KnownDocument(0, is_newest=False)
+        _, row = self._open_row(sealed[-1])
+        made = record_commitment(
+            resource_type=resource_type, resource_id=resource_id, version=row.version, salt=row.salt, stored=stored
+        )
+        return KnownDocument(len(sealed), is_newest=made == row.commitment)
+
+    def _former(self, view: IndexView, document: StoredDocument) -> StoredDocument | None:
+        name = self._tokens.name(self.custodian, document.resource_type, document.resource_id)
+        earlier = [each for each in view.documents_named(name) if each < document.document]
+        return next(self._described(view, earlier[::-1]), None)
 
     def _facts_of(self, view: IndexView, document: int) -> StoredDocument:
         slot, row = self._open_row(self._require_live(view, document))

@@ -5,7 +5,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -120,10 +120,12 @@ def found_node(root: Path, *, hosted: tuple[HostedSettings, ...] = ()) -> tuple[
 
 
 @contextmanager
-def over_http(root: Path, *, hosted: tuple[HostedSettings, ...] = ()) -> Iterator[Running]:
+def over_http(
+    root: Path, *, hosted: tuple[HostedSettings, ...] = (), write_access: Callable[[str], object] | None = None
+) -> Iterator[Running]:
     """Serve a fresh node over HTTP in a thread."""
     node, key = found_node(root, hosted=hosted)
-    app = build_app(node)
+    app = build_app(node, write_access=write_access)
     server = server_of(app, host="127.0.0.1", port=0)
     thread = threading.Thread(target=server.run, name="http")
     thread.start()

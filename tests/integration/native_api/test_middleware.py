@@ -2,7 +2,8 @@
 """Around requests: an access log without values, hosts that are known, faults that say nothing about the inside."""
 
 import asyncio
-import logging
+import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.integration.native_api.running import Running
+from tests.integration.native_api.running import over_http
+from vervain.gateways.native import middleware
 from vervain.gateways.native.middleware import KnownHosts
 from vervain.gateways.native.problems import tell_unexpected
 from vervain.sdk.contract import PROBLEM
@@ -19,20 +21,48 @@ from vervain.sdk.contract import PROBLEM
 SECRET = "a1" * 32
 
 
-def test_access_log_has_the_route_and_nothing_of_the_request(served: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_access_log_has_the_route_and_nothing_of_the_request(tmp_path: Path) -> None:
     """
     Given requests with an id in the path, something in the query, in a header, and a path that nobody serves.
     When they are answered.
     Then the log has method, route pattern, status and time, and nothing that was sent.
     """
-    caplog.set_level(logging.INFO, logger="vervain.access")
-    with served.http() as http:
+    written: list[str] = []
+    with over_http(tmp_path / "node", write_access=written.append) as served, served.http() as http:
         http.get(f"/v1/proofs/consortium.members/{SECRET}", headers={"Authorization": f"Vervain {SECRET}"})
         http.get(f"/v1/head?name={SECRET}")
         http.get(f"/{SECRET}")
-    logged = [record.getMessage().rsplit(" ", 2)[0] for record in caplog.records if record.name == "vervain.access"]
-    assert logged == ["GET /v1/proofs/{table}/{key} 200", "GET /v1/head 400", "GET - 404"]
-    assert SECRET not in caplog.text and "127.0.0.1" not in caplog.text
+    lines = "".join(written).splitlines()
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z .* \d+\.\d ms", line) for line in lines)
+    assert [line.split(" ", 1)[1].rsplit(" ", 2)[0] for line in lines] == [
+        "GET /v1/proofs/{table}/{key} 200",
+        "GET /v1/head 400",
+        "GET - 404",
+    ]
+    assert SECRET not in "".join(written) and "127.0.0.1" not in "".join(written)
+
+
+def test_access_lines_are_written_together_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Given a log that lets lines wait a moment, and at most three of them.
+    When two come, a moment passes, and four come.
+    Then two are written together, three as soon as they are three, and the last when it is flushed.
+    """
+    monkeypatch.setattr(middleware, "ACCESS_LINES_SECONDS", 0.02)
+    monkeypatch.setattr(middleware, "ACCESS_LINES_MAX", 3)
+    written: list[int] = []
+
+    async def scene() -> None:
+        lines = middleware.AccessLines(lambda text: written.append(text.count("\n")))
+        for _ in range(2):
+            lines.add("GET / 200 0.1 ms")
+        await asyncio.sleep(0.1)
+        for _ in range(4):
+            lines.add("GET / 200 0.1 ms")
+        lines.flush()
+
+    asyncio.run(scene())
+    assert written == [2, 3, 1]
 
 
 async def _statuses(hosts: tuple[str, ...], asked: tuple[str, ...]) -> list[int]:

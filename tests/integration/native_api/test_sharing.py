@@ -13,6 +13,7 @@ from tests.integration.native_api.running import Running
 from vervain.ledger.modules.consent.messages import Purpose, ReadRequested, WithdrawConsent
 from vervain.ledger.primitives.codec import encode
 from vervain.node import handing_out
+from vervain.node.asking import REQUESTS_PER_MINUTE_MAX
 from vervain.node.desk import MemberDesk
 from vervain.sdk.client import Client, Refused
 from vervain.sdk.contract import JSON, RELEASE_REQUEST_BYTES_MAX
@@ -249,6 +250,30 @@ def test_refused_release_leaks_nothing(ward: Ward, client: Client) -> None:
     assert {answer.status_code for answer in answers} == {404}
     assert len({answer.content for answer in answers}) == 1
     assert _written(ward) == written
+
+
+def test_reader_and_patient_that_ask_too_often_are_told_when_to_come_back(ward: Ward, client: Client) -> None:
+    """
+    Given a desk that answers two requests a minute for one key.
+    When a reader and the patient ask thrice, and then another patient and its reader.
+    Then the third gets a problem with status 429 and the seconds to wait, the others are answered as ever.
+    """
+    ward.desk.asking._per_minute = 2
+    try:
+        body = encode(ward.ask(client))
+        answers = [_post(ward, body) for _ in range(3)]
+        with ward.served.client(ward.key) as own:
+            pages = [own.own_wraps() for _ in range(2)]
+            with pytest.raises(Refused) as refused:
+                own.own_wraps()
+        other = Ward(ward.served)
+        others = _post(other, encode(other.ask(client)))
+    finally:
+        ward.desk.asking._per_minute = REQUESTS_PER_MINUTE_MAX
+    assert [answer.status_code for answer in (*answers, others)] == [200, 200, 429, 200]
+    assert (answers[2].headers["retry-after"], answers[2].json()["type"]) == ("30", "/v1/problems#limit-exceeded")
+    assert answers[2].json()["do"] == "Send the same request again in 30 s."
+    assert refused.value.problem.status == 429 and [len(page.wraps) for page in pages] == [3, 3]
 
 
 def test_altered_request_is_refused_by_its_signature(ward: Ward, client: Client) -> None:

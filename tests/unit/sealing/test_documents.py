@@ -13,6 +13,7 @@ from vervain.sealing.documents import (
     WHOLE_BYTES_MAX,
     DocumentKey,
     SealedDocument,
+    ciphertext_bytes,
     open_document,
     seal_document,
 )
@@ -65,6 +66,13 @@ def test_whole_document_opens_as_it_was(length: int) -> None:
     sealed = seal(stored)
     assert open_it(sealed) == stored
     assert sealed.ciphertext[:1] == b"\x01" and len(sealed.ciphertext) == 1 + 12 + length + 16
+
+
+@pytest.mark.parametrize("length", [0, 1, 1_500, WHOLE_BYTES_MAX, WHOLE_BYTES_MAX + 1, WHOLE_BYTES_MAX + CHUNK_BYTES])
+def test_length_of_the_ciphertext_is_told_before_sealing(length: int) -> None:
+    """Given a length. When a document of it is sealed. Then its ciphertext is as long as was told."""
+    sealed = seal(bytes(length))
+    assert len(sealed.ciphertext) == ciphertext_bytes(length)
 
 
 def test_every_altered_byte_breaks_the_seal() -> None:

@@ -15,7 +15,7 @@ from vervain.sealing.keys import KemKey, SigningKey
 from vervain.storage.errors import StorageError
 from vervain.vault.erasure import ErasureCertificate, verify_certificate
 from vervain.vault.errors import KeyErased, NotStored, VaultError
-from vervain.vault.index import SealedRow, open_row
+from vervain.vault.index import IndexHead, SealedRow, open_row
 from vervain.vault.key_holder import ErasureKind
 from vervain.vault.releases import ReleaseEntry
 from vervain.vault.vault import StoredDocument, Vault
@@ -242,7 +242,48 @@ def test_erasure_is_finished_after_a_crash_at_any_step(
         assert read(vault, other) == document(201).stored
         assert whole or read(vault, one) == document(101).stored
         assert list(vault.audit()) == []
+        assert vault.kept_bytes == live_bytes(vault, [other] if whole else [one, other])
     assert remains(tmp_path, secrets) == []
+
+
+def live_bytes(vault: Vault, documents: list[StoredDocument]) -> int:
+    """Return how long the ciphertexts of documents are together."""
+    return sum(vault.ciphertext_bytes(each.document) for each in documents)
+
+
+def test_index_from_before_bytes_were_counted_counts_them_on_opening(tmp_path: Path) -> None:
+    """Given an index whose head does not say how many bytes are live. When opened. Then they are counted."""
+    kept = Kept(tmp_path)
+    with kept.open() as vault:
+        documents = list(vault.put([document(number) for number in range(5)]))
+        vault.erase_documents([documents[0].document], key=CUSTODIAN, now=NOW)
+        with vault._index.change() as change:
+            head = change.head()
+            change.set_head(IndexHead(head.next_document, head.end, head.erasures_applied), vault._tokens)
+    with kept.open() as vault:
+        assert vault.kept_bytes == live_bytes(vault, documents[1:]) > 0
+        vault.erase_subject(SHE, key=CUSTODIAN, now=NOW)
+        assert vault.kept_bytes == 0
+
+
+def test_rows_that_no_key_opens_do_not_stay_counted(tmp_path: Path) -> None:
+    """
+    Given an index older than its slots, which an erased relationship has left.
+    When it is opened with today's erasures list.
+    Then what is erased again is not counted, though its rows cannot tell how long their documents were.
+    """
+    kept = Kept(tmp_path)
+    with kept.open() as vault:
+        (other,) = vault.put([document(201, HE)])
+        vault.put([document(number) for number in range(100, 110)])
+    copy_vault(kept, "older")
+    with kept.open() as vault:
+        vault.erase_subject(SHE, key=CUSTODIAN, now=NOW)
+    for part in ("packs", "index"):
+        shutil.rmtree(tmp_path / "vault" / part)
+        shutil.copytree(tmp_path / "older" / part, tmp_path / "vault" / part)
+    with kept.open() as vault:
+        assert vault.of_subject(SHE) == () and vault.kept_bytes == live_bytes(vault, [other])
 
 
 def test_certificate_says_what_was_destroyed(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from vervain.ledger.modules.consent.messages import (
 )
 from vervain.ledger.modules.records.messages import CommitRecord, MarkWrongPatient, RecordCommitted
 from vervain.node.access import AccessLog
+from vervain.node.asking import AskingBounds
 from vervain.sealing.derivation import category_commitment
 from vervain.sealing.documents import open_document
 from vervain.sealing.errors import SealBroken
@@ -30,7 +31,7 @@ from vervain.sealing.read_requests import RecordSet, build_read_request, new_rec
 from vervain.sealing.release_requests import ReleaseRequest
 from vervain.sealing.wraps import WrapContext, unwrap
 from vervain.storage.errors import StorageError
-from vervain.vault.errors import NotReleased, TooLargeToRelease
+from vervain.vault.errors import AskedTooOften, NotReleased, TooLargeToRelease
 from vervain.vault.key_holder import SoftwareKeyHolder
 from vervain.vault.notices import NoticeEntry, NoticeLog
 from vervain.vault.release import Release, ReleaseDesk
@@ -40,6 +41,7 @@ from vervain.vault.vault import NewDocument, StoredDocument, Vault
 READER, READER_KEM = SigningKey(b"r" * 32), KemKey(b"k" * 32)
 SECRET = b"x" * 32
 NOTICE = b"sealed to the patient"
+REQUESTS_MAX = 5  # of one reader's key a minute
 CATEGORIES = {"note-2": frozenset({"PSY"}), "note-3": frozenset({"HIV", "PSY"})}
 
 
@@ -95,7 +97,14 @@ class Clinic:
             index_bytes_max=64 * 2**20,
         )
         self.own_clock = float(FOUNDED_AT)
-        self.desk = ReleaseDesk(self.vault, view=self.view, clock=lambda: self.own_clock, categories=Assignment(secret))
+        self.bounds = AskingBounds(REQUESTS_MAX, clock=lambda: self.own_clock)
+        self.desk = ReleaseDesk(
+            self.vault,
+            view=self.view,
+            clock=lambda: self.own_clock,
+            categories=Assignment(secret),
+            bounds=self.bounds,
+        )
         self.records = [self._commit(f"note-{number}", self.patient) for number in (1, 2, 3)]
 
     @contextmanager
@@ -134,7 +143,12 @@ class Clinic:
         return event.consent
 
     def ask(
-        self, consent: bytes, *records: int, categories: tuple[str, ...] = (), notice: bytes = NOTICE
+        self,
+        consent: bytes,
+        *records: int,
+        categories: tuple[str, ...] = (),
+        notice: bytes = NOTICE,
+        reader: SigningKey = READER,
     ) -> ReleaseRequest:
         """Put a signed request on the ledger; return what the reader sends to the desk."""
         record_set = new_record_set(records or self.records)
@@ -146,7 +160,7 @@ class Clinic:
             purpose=Purpose.TREAT,
             notice_digest=notice_digest(notice),
             expires_at=int(self.own_clock) + 600,
-            reader=READER,
+            reader=reader,
             categories=[category_commitment(SECRET, code) for code in categories],
         )
         event = self.ward.run(SOUTH, request)[0]
@@ -435,6 +449,80 @@ def test_one_access_keeps_one_notice(clinic: Clinic) -> None:
     assert clinic.vault.notices.of_subject(clinic.custodian) == ()
 
 
+def test_request_that_is_repeated_adds_nothing_to_the_lists(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a request that was answered. When it is sent again and again. Then it is answered, and no list grows.
+
+    Another access under the same grant is listed; so is a repeat of what is no longer remembered.
+    """
+    consent = clinic.grant()
+    asked = clinic.ask(consent)
+    opened = [clinic.opened(clinic.desk.release(asked), consent) for _ in range(3)]
+    assert opened == [[b"note-1", b"note-2", b"note-3"]] * 3
+    assert (clinic.vault.releases.count, clinic.vault.notices.count) == (3, 1)
+    clinic.desk.release(clinic.ask(consent, clinic.records[0]))
+    assert (clinic.vault.releases.count, clinic.vault.notices.count) == (4, 2)
+    monkeypatch.setattr("vervain.vault.releases.REPEATS_MAX", 1)
+    clinic.own_clock += 60
+    clinic.desk.release(replace(asked, among=(clinic.records[2],)))
+    clinic.desk.release(replace(asked, among=(clinic.records[1],)))
+    clinic.desk.release(replace(asked, among=(clinic.records[2],)))
+    assert clinic.vault.releases.count == 6
+
+
+def test_wraps_handed_to_a_patient_again_add_nothing_until_the_key_is_another(clinic: Clinic) -> None:
+    """Given a patient who fetched its keys. When it fetches them again, and with a new key. Then that is listed."""
+    documents = clinic.vault.of_subject(clinic.patient)
+    for kem, epoch in ((KemKey(b"p" * 32), 0), (KemKey(b"p" * 32), 0), (KemKey(b"q" * 32), 1)):
+        assert len(clinic.desk.hand_to_patient(documents, recipient=kem.public_key, epoch=epoch)) == 3
+    copies = clinic.vault.releases.copies_of([documents[0].commitment])
+    assert clinic.vault.releases.count == 6 and len({copy.recipient for copy in copies}) == len(copies) == 2
+
+
+def test_reader_that_asks_too_often_is_told_when_to_come_back(clinic: Clinic) -> None:
+    """Given a reader that has asked as often as it may in a minute. When it asks once more, at once and later.
+
+    Then it is told after how many seconds, nothing is written down, and after those it is answered.
+    """
+    asked = clinic.ask(clinic.grant())
+    for _ in range(REQUESTS_MAX):
+        clinic.desk.release(asked)
+    written = clinic.vault.releases.count, clinic.vault.notices.count
+    with pytest.raises(AskedTooOften, match="too often") as refused:
+        clinic.desk.release(clinic.ask(asked.request.grant, notice=b"another"))
+    assert refused.value.retry_seconds == 60 / REQUESTS_MAX
+    assert (clinic.vault.releases.count, clinic.vault.notices.count) == written
+    clinic.own_clock += refused.value.retry_seconds
+    assert len(clinic.desk.release(asked).wraps) == 3
+
+
+def test_nobody_else_uses_up_a_reader_s_requests(clinic: Clinic) -> None:
+    """Given a reader's request, as anybody can see it on the ledger, and another reader of the same patient.
+
+    When others send it without its notice or its record set, or signed anew, and the other reader asks without end.
+    Then the reader is answered as often as ever.
+    """
+    other = SigningKey(b"o" * 32)
+    asked = clinic.ask(clinic.grant())
+    busy = clinic.ask(clinic.grant(reader_key=other.public_key), reader=other)
+    signed = asked.request.terms(clinic.ward.chain).signed_bytes()
+    stolen = (
+        replace(asked, notice=b"guessed"),
+        replace(asked, record_set=RecordSet(records=asked.record_set.records, salt=b"g" * 32)),
+        replace(asked, request=replace(asked.request, signature=other.sign(signed))),
+        replace(asked, access=busy.access),
+    )
+    for each in stolen * REQUESTS_MAX:
+        with pytest.raises((NotReleased, SealBroken)):
+            clinic.desk.release(each)
+    for _ in range(REQUESTS_MAX):
+        clinic.desk.release(busy)
+    with pytest.raises(AskedTooOften):
+        clinic.desk.release(busy)
+    for _ in range(REQUESTS_MAX):
+        assert len(clinic.desk.release(asked).wraps) == 3
+    assert clinic.bounds.remembered == 2
+
+
 def test_what_does_not_fit_is_said_and_can_be_asked_for(clinic: Clinic) -> None:
     """Given a request for three notes. When two fit. Then the third is named, and given when asked for alone."""
     consent = clinic.grant()
@@ -448,7 +536,7 @@ def test_what_does_not_fit_is_said_and_can_be_asked_for(clinic: Clinic) -> None:
     written = clinic.vault.releases.count
     rest = clinic.desk.release(replace(asked, among=(clinic.records[2],)))
     assert [each.record for each in rest.wraps] == [clinic.records[2]]
-    assert (written, clinic.vault.releases.count) == (4, 5)
+    assert (written, clinic.vault.releases.count) == (2, 3)
     with pytest.raises(TooLargeToRelease):
         clinic.desk.release(asked, bytes_max=sizes[0] - 1)
 

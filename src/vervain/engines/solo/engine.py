@@ -20,6 +20,7 @@ import msgspec
 
 from vervain.engines.engine import FinalOutcome, Listener
 from vervain.engines.errors import OutOfSync, Unreachable
+from vervain.engines.solo.block_clock import BlockClock, ClockLeapt, seconds_since_boot
 from vervain.engines.solo.verifiers import WORKERS, LocalVerifier, Verifier, VerifierPool, WorkerVerifier
 from vervain.ledger.machine.application import Application, CommittedState, Finalized, Prepared
 from vervain.ledger.machine.block import Block
@@ -68,7 +69,7 @@ class _Submission:
         """Note one answer; on the engine's thread, or before the group is queued."""
         self.answers[index] = outcome
         self.missing -= 1
-        if not self.missing:
+        if not self.missing and not self.future.done():  # done: another part of the group was turned away
             self.future.set_result([answer for answer in self.answers if answer is not None])
 
 
@@ -87,7 +88,7 @@ class SoloEngine:
     Args:
         catalogue: The chain's modules.
         block_log, state: The storage floor's block log and state store; the genesis content is block 0.
-        clock: UTC seconds; injected so that tests and simulations replay.
+        clock: UTC seconds; given so that tests and simulations replay. The machine's own is kept from leaps.
         heartbeat_seconds: Longest silence between blocks.
         catalogue_name: Where verifying processes find the catalogue, `package.module:NAME`; empty: verify on one
         thread.
@@ -104,7 +105,8 @@ class SoloEngine:
         catalogue_name: str = "",
     ) -> None:
         self._catalogue, self._block_log, self._state = catalogue, block_log, state
-        self._clock, self._heartbeat_seconds = clock, heartbeat_seconds
+        self._clock = BlockClock(clock, seconds_since_boot if clock is system_time else None)
+        self._heartbeat_seconds = heartbeat_seconds
         self._listeners: list[Listener] = []
         self._pool: deque[_Waiting] = deque()
         self._grouped: list[_Waiting] = []
@@ -285,7 +287,11 @@ class SoloEngine:
             self._pool.clear()
         if not group and self._stopping:
             return
-        now = max(int(self._clock()), head.time)
+        try:
+            now = max(self._clock.read(), head.time)
+        except ClockLeapt as error:
+            self._turn_away(group, error)
+            return
         if not group and now - head.time < self._heartbeat_seconds:
             return
         with self._state.view() as state:
@@ -298,6 +304,13 @@ class SoloEngine:
                 self._release(1, len(item.transaction.encoded))
         for item, outcome in answers:
             item.submission.answer(item.index, outcome)
+
+    def _turn_away(self, group: list[_Waiting], error: Unreachable) -> None:
+        """Tell the senders of what waits that it was not ordered."""
+        with self._arrived:
+            for item in group:
+                self._release(1, len(item.transaction.encoded))
+            _fail(group, error)
 
     def _sort_out(
         self, group: list[_Waiting], prepared: Prepared, state: CommittedState
@@ -344,11 +357,14 @@ class SoloEngine:
     def _fail_waiting(self, error: BaseException) -> None:
         """Tell everybody who waits that the node has halted; with the lock held."""
         waiting, self._pool = [*self._grouped, *self._pool], deque()
-        for submission in {id(item.submission): item.submission for item in waiting}.values():
-            if not submission.future.done():
-                submission.future.set_exception(
-                    Unreachable("The node has halted", why=type(error).__name__, do="See its log.")
-                )
+        _fail(waiting, Unreachable("The node has halted", why=type(error).__name__, do="See its log."))
+
+
+def _fail(waiting: Sequence[_Waiting], error: Unreachable) -> None:
+    """Answer the groups of what waits with an error, once each."""
+    for submission in {id(item.submission): item.submission for item in waiting}.values():
+        if not submission.future.done():
+            submission.future.set_exception(error)
 
 
 def first_outcome(transaction: Transaction, state: CommittedState) -> FinalOutcome | None:

@@ -3,9 +3,10 @@
 
 from typing import Final
 
-from vervain.gateways.native import examples, own, own_documents, releasing
+from vervain.gateways.native import examples, own, own_documents, own_erasing, releasing
 from vervain.gateways.native.endpoint import HEX, STRING, Answer, Body, Endpoint, Parameter, natural_parameter
 from vervain.gateways.native.problems import (
+    CONFLICT,
     FORBIDDEN,
     FULL,
     GONE,
@@ -15,6 +16,7 @@ from vervain.gateways.native.problems import (
     TOO_LARGE,
     UNAUTHENTICATED,
 )
+from vervain.node.asking import REQUESTS_PER_MINUTE_MAX
 from vervain.sdk.contract import (
     JSON,
     OCTETS,
@@ -87,7 +89,8 @@ def own_endpoints() -> tuple[Endpoint, ...]:
             handle=own_documents.read_own_wraps,
             group=OWN,
             summary="The keys of my own documents, sealed to me.",
-            text="Sealed to the X25519 key that the ledger has for the asker now. Each is written down as released.",
+            text="Sealed to the X25519 key that the ledger has for the asker now. Each is written down as released. "
+            f"A patient is answered {REQUESTS_PER_MINUTE_MAX} times a minute.",
             parameters=(natural_parameter("after", "query", "The `next` of the page before.", "100"),),
             answer=Answer(media_type=JSON, schema=OwnWrapsAnswer, text="A page."),
             problems=(*problems, NOT_FOUND, GONE),
@@ -107,6 +110,24 @@ def own_endpoints() -> tuple[Endpoint, ...]:
         ),
         Endpoint(
             method="POST",
+            path="/v1/me/records/{record}/erasure",
+            handle=own_erasing.erase_own_record,
+            group=OWN,
+            summary="Erase one document in my custody.",
+            text="For a member with its own key. Destroys the document's key for good, puts the tombstone on the "
+            "ledger and answers the signed certificate; the subject's other documents stay. No body. A record that is "
+            "erased already is answered with status 410, one with an open dispute with 409; nothing is destroyed then.",
+            parameters=(natural_parameter("record", "path", "Record number.", "1"),),
+            answer=Answer(
+                media_type=JSON,
+                schema=own_erasing.ErasureAnswer,
+                text="The record and its certificates.",
+            ),
+            problems=(*problems, FORBIDDEN, NOT_FOUND, CONFLICT, GONE, FULL),
+            is_signed=True,
+        ),
+        Endpoint(
+            method="POST",
             path="/v1/members/{organisation}/releases",
             handle=releasing.release_documents,
             group=SHARING,
@@ -115,7 +136,8 @@ def own_endpoints() -> tuple[Endpoint, ...]:
             "who sends it, for all that is handed out is sealed to the grant's key. The notice to the patient is kept "
             f"first. At most {RELEASED_RECORDS_MAX} documents and {RELEASED_BYTES_MAX} bytes of ciphertext; "
             "`left_out` names what did not fit: send the same request again with `among` naming those. A record that "
-            "may not be read and one that does not exist are answered alike.",
+            "may not be read and one that does not exist are answered alike. One reader's key is answered "
+            f"{REQUESTS_PER_MINUTE_MAX} times a minute.",
             parameters=(
                 Parameter(
                     name="organisation",
@@ -135,6 +157,6 @@ def own_endpoints() -> tuple[Endpoint, ...]:
             answer=Answer(
                 media_type=JSON, schema=ReleaseAnswer, text="What is released.", example=examples.RELEASE_ANSWER
             ),
-            problems=(FORBIDDEN, NOT_FOUND, GONE, TOO_LARGE, MEDIA_TYPE, FULL),
+            problems=(FORBIDDEN, NOT_FOUND, GONE, TOO_LARGE, MEDIA_TYPE, LIMIT_EXCEEDED, FULL),
         ),
     )

@@ -34,7 +34,7 @@ from vervain.node.hosting import OverQuota
 from vervain.sdk.contract import PROBLEM, Problem
 from vervain.sealing.errors import SealBroken
 from vervain.storage.errors import Full, StorageError
-from vervain.vault.errors import AlreadyStored, KeyErased, NotReleased, NotStored, TooLargeToRelease
+from vervain.vault.errors import AlreadyStored, AskedTooOften, KeyErased, NotReleased, NotStored, TooLargeToRelease
 
 RETRY_SECONDS: Final = 1  # a full pool empties within a block
 NO_TXID: Final = bytes(32)
@@ -99,6 +99,7 @@ KIND_OF_ERROR: Final[dict[type[Exception], Kind]] = {
     NotStored: NOT_FOUND,
     AlreadyStored: CONFLICT,
     NotReleased: NOT_FOUND,
+    AskedTooOften: LIMIT_EXCEEDED,
     TooLargeToRelease: TOO_LARGE,
     SealBroken: FORBIDDEN,
     Full: FULL,
@@ -185,7 +186,7 @@ def response_of(problem: Problem, *, headers: dict[str, str] | None = None) -> R
 async def tell_error(_request: Request, error: Exception) -> Response:
     """Answer an expected error."""
     assert isinstance(error, VervainError)
-    seconds = error.retry_seconds if isinstance(error, OverQuota | RequestProblem) else 0
+    seconds = error.retry_seconds if isinstance(error, OverQuota | AskedTooOften | RequestProblem) else 0
     return response_of(problem_of(error), headers={"Retry-After": str(seconds)} if seconds else None)
 
 

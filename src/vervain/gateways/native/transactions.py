@@ -48,7 +48,7 @@ async def submit_transaction(gateway: NativeGateway, request: Request) -> Respon
     over = await _over_quota(gateway, [encoded])
     if over:
         raise over[0]
-    [outcome] = await gateway.submit([encoded])
+    outcome = await gateway.intake.submit(encoded)
     if outcome.code != APPLIED:
         return response_of(problem_of_outcome(outcome, gateway.catalogue.reasons[outcome.code]))
     return Response(encode(_answer(outcome)), media_type=JSON)
@@ -60,13 +60,13 @@ async def submit_bulk(gateway: NativeGateway, request: Request) -> Response:
     over = await _over_quota(gateway, lines)
     if over:
         fitting = [line for position, line in enumerate(lines) if position not in over]
-        outcomes = iter(await gateway.submit(fitting))
+        outcomes = iter(await gateway.intake.submit_group(fitting))
         answers = [
             BulkAnswer(code=MachineReason.POOL_FULL) if position in over else _bulk_answer(next(outcomes))
             for position in range(len(lines))
         ]
     else:
-        answers = [_bulk_answer(outcome) for outcome in await gateway.submit(lines)]
+        answers = [_bulk_answer(outcome) for outcome in await gateway.intake.submit_group(lines)]
     return Response(_encode_lines(answers), media_type=LINES)
 
 

@@ -170,21 +170,19 @@ class Application:
         signers: dict[bytes, bytes] = {}
         encoded_bytes = work = 0
         for transaction in waiting:
-            encoded_bytes += len(transaction.encoded)
-            work += transaction.work
-            if (
-                postponed
-                or encoded_bytes > BLOCK_BYTES_MAX
-                or work > BLOCK_WORK_MAX
-                or len(taken) == BLOCK_TRANSACTIONS_MAX
-            ):
+            if postponed or len(taken) == BLOCK_TRANSACTIONS_MAX:
                 postponed.append(transaction)
                 continue
             try:
                 organisation = self._admitted(transaction, time, store, window)
             except Refusal as refusal:
-                refused.append((transaction, refusal))
+                refused.append((transaction, refusal.with_traceback(None)))  # which would hold this frame, in a cycle
                 continue
+            if encoded_bytes + len(transaction.encoded) > BLOCK_BYTES_MAX or work + transaction.work > BLOCK_WORK_MAX:
+                postponed.append(transaction)
+                continue
+            encoded_bytes += len(transaction.encoded)
+            work += transaction.work
             window.add(transaction, organisation, height=0, index=len(taken))
             taken.append(transaction)
             signers[transaction.txid] = organisation

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from tests.memory_state import MemoryState
 from tests.toy_ledger import FOUNDED_AT, GENESIS_BLOCK, TOY, NoteReason, NoteWritten, signed
 from vervain.engines.errors import OutOfSync, Unreachable
+from vervain.engines.solo import engine as solo
 from vervain.engines.solo.engine import SoloEngine
 from vervain.ledger.machine.block import Block
 from vervain.ledger.machine.changes import Changes
@@ -176,6 +177,33 @@ def test_a_heartbeat_keeps_time_and_appends_nothing(blocks: MemoryBlocks) -> Non
     after = engine.application.head
     assert before is not None and after is not None
     assert (after.leaves, after.app_hash, after.time) == (0, before.app_hash, NOW)
+
+
+def test_a_clock_that_leaps_forward_makes_no_block_until_it_is_back(
+    blocks: MemoryBlocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Given a node on the machine's clock.
+    When the clock leaps ten years forward, a note is submitted, the clock is mended and the note is sent again.
+    Then the first sending is refused and leaves no block, and the second is in a block of the right time.
+    """
+    now = [float(NOW)]
+
+    def clock() -> float:
+        return now[0]
+
+    monkeypatch.setattr(solo, "system_time", clock)
+    engine = SoloEngine(TOY, blocks, MemoryStore(), clock=clock, heartbeat_seconds=60)
+    engine.start()
+    note = signed("hello", chain=engine.application.chain)
+    now[0] += 10 * 365 * 86_400
+    with pytest.raises(Unreachable, match="leapt 315360000 seconds forward"):
+        engine.submit([note]).result(10)
+    assert blocks.last_height == 0
+    now[0] = NOW + 1
+    (outcome,) = engine.submit([note]).result(10)
+    engine.stop()
+    assert (outcome.code, outcome.height, blocks.stored[-1].time) == (0, 1, NOW + 1)
 
 
 def test_a_stopped_engine_says_so(blocks: MemoryBlocks) -> None:

@@ -543,6 +543,21 @@ def test_proposal_keeps_every_maximum(
     assert judged == [True, False]
 
 
+def test_what_is_refused_takes_no_room_in_a_proposal(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Given room for two notes, and before them an expired note and a batch that is too much work for any block.
+    When a proposal is made.
+    Then the two are refused, not postponed for ever, and both notes fit.
+    """
+    monkeypatch.setattr(machine, "BLOCK_WORK_MAX", 9)
+    expired, heavy = chain.sign("a", expires_at=MINUTE - 1), chain.sign("b", "c", "d")
+    notes = [chain.sign("e"), chain.sign("f")]
+    prepared = chain.application.prepare(taken(chain, expired, heavy, *notes), time=MINUTE, state=chain.state)
+    assert [refusal.reason for _, refusal in prepared.refused] == [MachineReason.EXPIRED, MachineReason.TOO_MUCH_WORK]
+    assert [each.encoded for each in prepared.transactions] == notes
+    assert prepared.postponed == ()
+
+
 def test_proposed_block_is_rejected_for_anything_that_may_not_write(chain: Chain) -> None:
     """
     Given a good transaction beside one that is altered, expired, seen twice, or no transaction.

@@ -45,6 +45,14 @@ def organisation_of_active_key(store: Store, actor: bytes, key: bytes) -> bytes 
     return row.organisation if row.is_independent or consortium.is_active(store, row.organisation) else None
 
 
+def is_revoked(store: Store, key: bytes) -> bool:
+    """Tell whether a signing key (32 bytes) was replaced or revoked: for ever, for no rule takes an end back or
+    registers a key twice. A key that does not count for another reason (its member is suspended) may count again.
+    """
+    row = KEYS.get(store, key)
+    return row is not None and row.revoked_at is not msgspec.UNSET
+
+
 def actor(store: Store, actor_id: bytes) -> Actor | None:
     """Return an actor's row (32-byte id), whatever its status, or None."""
     return ACTORS.get(store, actor_id)
