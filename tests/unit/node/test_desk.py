@@ -11,9 +11,9 @@ from tests.unit.node.founded import MovedClock, desk_of, documents, found
 from vervain.engines.engine import FinalOutcome
 from vervain.ledger.modules.identity.messages import IdentityReason
 from vervain.ledger.modules.records.messages import CommitRecord
-from vervain.node import desk as desk_module
-from vervain.node.desk import NotApplied
+from vervain.node import committing
 from vervain.node.node import Node
+from vervain.node.sending import NotApplied
 from vervain.readmodel.queries import RecordRow, records_of
 from vervain.sdk.wallet import Wallet
 from vervain.sealing.errors import KeyFileRefused
@@ -98,8 +98,8 @@ def test_order_on_the_ledger_is_not_the_order_of_keeping(node: Node) -> None:
 
 def test_batches_are_cut_at_the_maximum(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given more documents than one transaction takes, then all of them are committed, in several."""
-    monkeypatch.setattr(desk_module, "COMMITS_PER_TRANSACTION", 3)
-    monkeypatch.setattr(desk_module, "TRANSACTIONS_IN_FLIGHT", 2)
+    monkeypatch.setattr(committing, "ENTRIES_PER_TRANSACTION", 3)
+    monkeypatch.setattr(committing, "TRANSACTIONS_PER_GROUP", 2)
     desk = desk_of(node)
     desk.keep(documents(desk, 10))
     told: list[int] = []

@@ -23,9 +23,12 @@ from vervain.ledger.modules.identity.messages import (
 )
 from vervain.ledger.modules.records import queries
 from vervain.ledger.modules.records.messages import DisputeRecord, MarkWrongPatient
-from vervain.node.desk import MemberDesk, NotApplied
+from vervain.node.committing import Committer
+from vervain.node.desk import MemberDesk
+from vervain.node.erasing import Eraser
 from vervain.node.founding import keep_member_keys
 from vervain.node.node import Node
+from vervain.node.sending import NotApplied
 from vervain.sdk.wallet import Wallet
 from vervain.sealing.keys import KemKey, SigningKey
 from vervain.vault.erasure import verify_certificate
@@ -152,7 +155,7 @@ def test_commit_of_a_suspended_member_waits_and_is_ordered_once(node: Node, monk
     desk = node.desk(key.actor)
     desk.keep(documents(desk, 3))
     with monkeypatch.context() as patched:
-        patched.setattr(MemberDesk, "_number", pulled_plug)
+        patched.setattr(Committer, "_number", pulled_plug)
         patched.setattr(node, "submit_many", pulled_plug)
         with pytest.raises(PulledPlug):
             desk.commit_kept()
@@ -258,7 +261,7 @@ def test_tombstones_that_a_crash_left_over_are_put_on_the_ledger_later(
     desk.keep(documents(desk, 3, subject=subject))
     desk.commit_kept()
     with monkeypatch.context() as patched:
-        patched.setattr(MemberDesk, "_settle_erasures", lambda self: None)
+        patched.setattr(Eraser, "settle", lambda self: None)
         desk.erase_subject(subject)
     assert {each.status for each in records(node)} == {"current"}
     desk.commit_kept()

@@ -12,8 +12,8 @@ from vervain.ledger.machine.refusals import Malformed, NotFound
 from vervain.ledger.modules.records.messages import CommitRecord, EraseRecord
 from vervain.ledger.primitives.codec import encode
 from vervain.ledger.primitives.errors import ProofError
-from vervain.node.desk import NotApplied
 from vervain.node.node import Node
+from vervain.node.sending import NotApplied
 from vervain.sdk.wallet import Wallet
 from vervain.sealing.receipts import Opening, Receipt, VerifiedReceipt, format_receipt, verify_receipt
 from vervain.sealing.trust import read_trust

@@ -15,7 +15,7 @@ from vervain.ledger.modules.consent.messages import ConsentReason, Purpose, Read
 from vervain.ledger.primitives.errors import ProofError, VervainError
 from vervain.ledger.primitives.hashing import actor_id
 from vervain.node.audit import audit_node
-from vervain.node.desk import NotApplied
+from vervain.node.sending import NotApplied
 from vervain.sdk.wallet import Wallet
 from vervain.sealing.receipts import EntryProof, format_receipt, parse_receipt, verify_receipt
 from vervain.sealing.signing import build_transaction

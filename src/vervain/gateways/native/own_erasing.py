@@ -25,7 +25,7 @@ from vervain.gateways.native.problems import (
 )
 from vervain.gateways.native.requests import path_natural, require_known_query
 from vervain.ledger.primitives.codec import Positive
-from vervain.node.desk import NotApplied
+from vervain.node.sending import NotApplied
 from vervain.vault.erasure import SignedErasureCertificate
 
 
