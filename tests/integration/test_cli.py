@@ -83,6 +83,18 @@ def test_backup_names_the_folder_that_is_in_its_way(imported: Path, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["saved"] and not any((tmp_path / "saved").iterdir())
 
 
+def test_import_with_a_pool_tells_what_waits(imported: Path, tmp_path: Path) -> None:
+    """Given a pool of two and one new patient, then its documents wait; the next import without a pool commits them."""
+    shutil.copytree(imported / "node", tmp_path / "node")
+    *_, new = write_bundles(tmp_path / "files", 3)
+    ran = vervain("import", new, "--data", tmp_path / "node", "--pool", 2, "--json")
+    assert ran.code == DONE, ran.err
+    waiting = ran.last["resources"] - ran.last["already"]
+    assert (ran.last["committed"], ran.last["waiting"]) == (0, waiting) and waiting > 0
+    ran = vervain("import", new, "--data", tmp_path / "node", "--json")
+    assert ran.last["committed"] == waiting and "waiting" not in ran.last
+
+
 def test_import_with_a_bad_file_is_refused_in_part(imported: Path, tmp_path: Path) -> None:
     """Given a bad file beside good ones, then the exit code is 1 and the file is named; the good ones are there."""
     shutil.copytree(imported / "node", tmp_path / "node")

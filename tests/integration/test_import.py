@@ -149,6 +149,35 @@ def test_second_import_changes_nothing(root: Path, files: list[Path]) -> None:
     assert list(audit_node(root)) == []
 
 
+def test_pool_holds_until_enough_patients_wait(root: Path, files: list[Path]) -> None:
+    """
+    Given three patients, each imported by a run of its own with a pool of two, on a node started anew each time.
+    When the first has run. Then its documents wait in the vaults, and the ledger has neither pseudonym nor commitment.
+    When the second has run. Then both are committed to, and both wallets hold their records.
+    When the third has run with the pool, and then a run without. Then it waits, and is committed to.
+    """
+
+    def run(file: Path, pool: int) -> tuple[int, int]:
+        with Node(root) as node:
+            summary = Importer(node, pool=pool).run([file])
+        return summary.committed, summary.waiting
+
+    first, second, third = files
+    both = len(distinct([first, second]))
+    assert run(first, 2) == (0, len(distinct([first])))
+    assert list(audit_node(root)) == []
+    with Node(root) as node:
+        (file,) = (node.directory.imports / "wallets").iterdir()
+        wallet = Wallet.load(file, chain=node.chain)
+        with node.view() as state:
+            assert all(identity.actor(Store(state), each.actor) is None for each in wallet.relationships)
+        assert len(wallet.relationships) == 2 and wallet.records == () and all_records(node) == []
+    assert run(second, 2) == (both, 0)
+    assert run(third, 2) == (0, len(distinct(files)) - both)
+    assert run(third, 0) == (len(distinct(files)) - both, 0)
+    _require_whole(root, files)
+
+
 def test_bad_file_is_refused_whole_by_name_and_position(root: Path, files: list[Path]) -> None:
     """
     Given a file whose last resource is wrong, between good ones.
@@ -222,7 +251,7 @@ def _break_at(point: str, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(Vault, name, broken)
     elif point == "wrap":
-        monkeypatch.setattr(Wallet, "keep_record", _pull)
+        monkeypatch.setattr(Wallet, "keep_records", _pull)
     else:
         _break_submitting(point, node, monkeypatch)
 

@@ -4,13 +4,16 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from vervain.cli.output import REFUSED, Output, counted, told
 from vervain.node.config import ConfigError
+
+POOL_MAX: Final = 1_000_000  # patients
 
 
 def import_bundles(
@@ -19,6 +22,7 @@ def import_bundles(
     data: Annotated[Path, Parameter(name="--data")],
     custodian: str | None = None,
     namespace: str = "",
+    pool: Annotated[int, Parameter(validator=Number(gte=0, lte=POOL_MAX))] = 0,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> None:
     """Import FHIR R4 bundles: encrypt the documents, commit to them on the ledger, give each patient a wallet.
@@ -28,6 +32,8 @@ def import_bundles(
         data: The data directory made by `vervain init`; its node must not be running.
         custodian: Id (hex) of the member that keeps everything; left out, one member for each serviceProvider.
         namespace: Where the files' ids come from; one for each system that numbers its patients on its own.
+        pool: Hold registrations and commitments until so many patients wait at a custodian: a patient imported alone is
+            joined by time. 0 commits at once, also what waited.
         as_json: One JSON object a line; the last is the summary.
     """
     from vervain.gateways.fhir.importing import Importer, files_of
@@ -47,7 +53,11 @@ def import_bundles(
             shown[what] = (advance, done)
 
         importer = Importer(
-            node, custodian=bytes.fromhex(custodian) if custodian else None, namespace=namespace, progress=progress
+            node,
+            custodian=bytes.fromhex(custodian) if custodian else None,
+            namespace=namespace,
+            pool=pool,
+            progress=progress,
         )
         summary = importer.run(files_of(paths))
         for failed in summary.failed:
@@ -55,6 +65,7 @@ def import_bundles(
         output.both(
             f"{counted(summary.resources, 'resource')} in {counted(summary.files, 'file')}: "
             f"{summary.committed} committed, {summary.already} already there, "
+            f"{f'{summary.waiting} waiting for a full pool, ' if summary.waiting else ''}"
             f"{counted(len(summary.failed), 'file')} refused, in {summary.seconds} s.",
             **msgspec.to_builtins(summary),
         )

@@ -51,7 +51,7 @@ from vervain.sealing.readers import ReaderClaim, ReaderOpening, commit_reader, v
 from vervain.sealing.receipts import VerifiedReceipt
 from vervain.sealing.signing import SignedTransaction, build_transaction
 from vervain.sealing.trust import Trust
-from vervain.sealing.wraps import WrapContext, unwrap, wrap
+from vervain.sealing.wraps import WrapContext, unwrap, unwrap_all, wrap
 
 SIGNING_SECONDS: Final = 600  # how long a transaction may wait to be ordered
 
@@ -361,8 +361,10 @@ class Wallet:
         Raises: WalletError, SealBroken.
         """
         own = tuple(map(self._own, handed))
-        for each in own:
-            self._document_key(each)
+        for counterparty in dict.fromkeys(each.counterparty for each in own):
+            keys = self.keys(counterparty)
+            some = [each for each in own if each.counterparty == counterparty]
+            unwrap_all([each.wrap for each in some], keys.kem, [self._context(each, keys) for each in some])
         fresh = {each.commitment: each for each in own}
         others = tuple(each for each in self._content.records if each.commitment not in fresh)
         self._content = replace(self._content, records=(*others, *fresh.values()))

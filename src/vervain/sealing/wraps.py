@@ -5,11 +5,13 @@ HPKE: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM; one message a contex
 data, so everything a seal is bound to stands in `info`. Who made a seal comes from a ledger signature, never from HPKE.
 
 A wrap of {DEK, salt} is 112 bytes, enc 32 || ciphertext 64 || tag 16, with the info `"vervain/wrap/v1\\n" || context`.
-A wrap made for one grant, record, recipient, chain or epoch opens as no other.
+A wrap made for one grant, record, recipient, chain or epoch opens as no other. The wraps of one page for one patient
+share an encapsulation (`encapsulation.py`); each is still a message that opens by itself.
 
 Source: RFC 9180; identity reference, section 8 "Wrap".
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -20,11 +22,10 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from vervain.ledger.primitives.codec import Bytes32, Code, Natural, encode
 from vervain.sealing.commitments import SALT_BYTES
 from vervain.sealing.documents import DEK_BYTES, DocumentKey
-from vervain.sealing.errors import SealBroken, SealingError
+from vervain.sealing.encapsulation import ENC_BYTES, Decapsulation, Encapsulation, broken_seal, unusable_key
 from vervain.sealing.keys import KEY_BYTES, KemKey
 
 WRAP: Final = b"vervain/wrap/v1\n"
-ENC_BYTES: Final = 32
 SEAL_BYTES: Final = ENC_BYTES + 16  # what a seal adds: the encapsulated key and the tag
 WRAP_BYTES: Final = SEAL_BYTES + DEK_BYTES + SALT_BYTES
 
@@ -69,9 +70,40 @@ def unwrap(sealed: bytes, kem: KemKey, context: WrapContext) -> DocumentKey:
     Raises: SealBroken.
     """
     if len(sealed) != WRAP_BYTES or kem.public_key != context.recipient:
-        raise _broken()
+        raise broken_seal()
     opened = open_sealed(kem, sealed, info=WRAP + encode(context))
     return DocumentKey(opened[:DEK_BYTES], opened[DEK_BYTES:])
+
+
+def wrap_all(keys: Sequence[DocumentKey], contexts: Sequence[WrapContext]) -> tuple[bytes, ...]:
+    """Wrap keys, each in a context of its own, all to one recipient: a ninth of what `wrap` costs for each.
+
+    Raises: SealingError when the recipient's key is not one.
+    """
+    if not keys:
+        return ()
+    assert len({context.recipient for context in contexts}) == 1
+    assert all(len(key.dek) == DEK_BYTES and len(key.salt) == SALT_BYTES for key in keys)
+    encapsulation = Encapsulation(contexts[0].recipient)
+    return tuple(
+        encapsulation.seal(key.dek + key.salt, info=WRAP + encode(context))
+        for key, context in zip(keys, contexts, strict=True)
+    )
+
+
+def unwrap_all(sealed: Sequence[bytes], kem: KemKey, contexts: Sequence[WrapContext]) -> tuple[DocumentKey, ...]:
+    """Open wraps made for exactly this key, each for its context; the check of each is the one of `unwrap`.
+
+    Raises: SealBroken.
+    """
+    decapsulation = Decapsulation(kem)
+    keys: list[DocumentKey] = []
+    for each, context in zip(sealed, contexts, strict=True):
+        if len(each) != WRAP_BYTES or kem.public_key != context.recipient:
+            raise broken_seal()
+        opened = decapsulation.open(each, info=WRAP + encode(context))
+        keys.append(DocumentKey(opened[:DEK_BYTES], opened[DEK_BYTES:]))
+    return tuple(keys)
 
 
 def seal_to(recipient: bytes, plaintext: bytes, *, info: bytes) -> bytes:
@@ -84,9 +116,7 @@ def seal_to(recipient: bytes, plaintext: bytes, *, info: bytes) -> bytes:
             raise ValueError("wrong length")
         return _SUITE.encrypt(plaintext, X25519PublicKey.from_public_bytes(recipient), info=info)
     except ValueError:
-        raise SealingError(
-            "The recipient's key cannot be sealed to", why="It is not a usable X25519 key", do="Ask for another key."
-        ) from None
+        raise unusable_key() from None
 
 
 def open_sealed(kem: KemKey, sealed: bytes, *, info: bytes) -> bytes:
@@ -97,12 +127,4 @@ def open_sealed(kem: KemKey, sealed: bytes, *, info: bytes) -> bytes:
     try:
         return _SUITE.decrypt(sealed, kem.private, info=info)
     except (InvalidTag, ValueError):
-        raise _broken() from None
-
-
-def _broken() -> SealBroken:
-    return SealBroken(
-        "The seal does not open",
-        why="It was made for another key or another purpose, or its bytes were altered",
-        do="Check that it is meant for this key; else ask for it to be made again.",
-    )
+        raise broken_seal() from None

@@ -32,7 +32,7 @@ from vervain.ledger.primitives.hashing import record_commitment
 from vervain.sealing.documents import open_document, seal_document
 from vervain.sealing.errors import SealBroken
 from vervain.sealing.keys import SigningKey
-from vervain.sealing.wraps import Purpose, WrapContext, wrap
+from vervain.sealing.wraps import Purpose, WrapContext, wrap, wrap_all
 from vervain.storage.files import FileLayer, RealFiles, hold_directory
 from vervain.storage.findings import Finding
 from vervain.vault.accesses import AccessAudit, AccessEntry
@@ -58,7 +58,7 @@ from vervain.vault.key_holder import KeyHolder
 from vervain.vault.layout import ERASURES, INDEX, NOTICES, PACKS, RELEASES, SLOTS
 from vervain.vault.notices import NoticeLog
 from vervain.vault.packs import Packs
-from vervain.vault.releases import ReleaseLog
+from vervain.vault.releases import ReleaseEntry, ReleaseLog
 from vervain.vault.slot_backups import SlotBackups
 from vervain.vault.slot_format import Slot
 from vervain.vault.slots import INDEX_SLOT, Slots
@@ -190,6 +190,7 @@ class Vault:
             self._eraser = Eraser(self._index, self._slots, self._tokens, custodian=custodian)
             self._replay_erasures(head)
             self._eraser.count_live()
+            self._numbered_to = 0
             self._backups = backups
             self._open = stack.pop_all()
 
@@ -341,13 +342,18 @@ class Vault:
             return tuple(self._described(view, documents))
 
     def unnumbered(self) -> Iterator[StoredDocument]:
-        """Yield every document that has no record number yet: kept, but not on the ledger."""
-        after = 0
+        """Yield every document that has no record number yet: kept, but not on the ledger.
+
+        Up to where all have one is remembered while the vault is open: a number is never taken away.
+        """
+        after = self._numbered_to
         while True:
             with self._index.view() as view:
                 stop = min(view.head().next_document, after + 1 + PAGE_DOCUMENTS_MAX)
-                page = list(self._described(view, range(after + 1, stop)))
-            yield from (each for each in page if not each.record)
+                page = [each for each in self._described(view, range(after + 1, stop)) if not each.record]
+            if not page and after == self._numbered_to:
+                self._numbered_to = max(after, stop - 1)
+            yield from page
             if stop <= after + 1:
                 return
             after = stop - 1
@@ -440,6 +446,54 @@ class Vault:
             epoch=epoch,
         )
         return RecordWrap(record=row.record, commitment=row.commitment, wrap=wrap(row.key, context))
+
+    def hand_to_patient(
+        self, documents: Sequence[StoredDocument], *, recipient: bytes, epoch: int, now: int
+    ) -> tuple[RecordWrap, ...]:
+        """Seal the keys of one subject's documents to the patient's own wallet, after the release is on the disk.
+
+        Args:
+            documents: At most `PAGE_DOCUMENTS_MAX`.
+            recipient: 32-byte X25519 key that the ledger has for the subject, of the epoch.
+            epoch: The relationship's epoch.
+            now: UTC seconds.
+
+        Raises: NotStored, KeyErased, Tampered, SealingError, StorageError.
+        """
+        if not documents:
+            return ()
+        assert len(documents) <= PAGE_DOCUMENTS_MAX
+        self.releases.record(
+            [
+                ReleaseEntry(
+                    at=now,
+                    purpose="own",
+                    commitment=each.commitment,
+                    recipient=recipient,
+                    scope=each.subject,
+                    access=0,
+                )
+                for each in documents
+            ]
+        )
+        with self._index.view() as view:
+            rows = [self._open_row(self._require_live(view, each.document))[1] for each in documents]
+        contexts = [
+            WrapContext(
+                purpose="own",
+                commitment=row.commitment,
+                recipient=recipient,
+                chain=self.chain,
+                scope=each.subject,
+                epoch=epoch,
+            )
+            for each, row in zip(documents, rows, strict=True)
+        ]
+        wraps = wrap_all([row.key for row in rows], contexts)
+        return tuple(
+            RecordWrap(record=row.record, commitment=row.commitment, wrap=wrapped)
+            for row, wrapped in zip(rows, wraps, strict=True)
+        )
 
     # Erasing
 

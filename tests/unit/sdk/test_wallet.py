@@ -17,7 +17,7 @@ from vervain.ledger.modules.consent.messages import ConsentReason, Purpose
 from vervain.ledger.modules.identity.messages import RotationReason
 from vervain.ledger.primitives.errors import ProofError
 from vervain.sdk.parcels import Parcel, seal_parcel
-from vervain.sdk.wallet import PreparedGrant, Wallet
+from vervain.sdk.wallet import HandedRecord, PreparedGrant, Wallet
 from vervain.sdk.wallet_errors import WalletError
 from vervain.sealing.commitments import Opening
 from vervain.sealing.documents import SealedDocument, seal_document
@@ -27,7 +27,7 @@ from vervain.sealing.notices import Notice, seal_notice
 from vervain.sealing.readers import ReaderClaim, claim_reader, require_reader
 from vervain.sealing.signing import SignedTransaction
 from vervain.sealing.trust import Trust, read_trust
-from vervain.sealing.wraps import WrapContext, wrap
+from vervain.sealing.wraps import WrapContext, wrap, wrap_all
 
 CLINIC = SigningKey(b"c" * 32)  # the reader's organisation
 READER, READER_KEM = SigningKey(b"r" * 32), KemKey(b"k" * 32)
@@ -112,6 +112,35 @@ class Care:
             version="1",
         )
         return sealed, wrapped
+
+    def handed(self, *numbers: int) -> list[HandedRecord]:
+        """Return records as the custodian hands them over on one page."""
+        keys = self.wallet.keys(HOSPITAL.id)
+        sealed = [seal_document(NOTE, resource_type="Observation", resource_id=f"o-{n}", version="1") for n in numbers]
+        contexts = [
+            WrapContext(
+                purpose="own",
+                commitment=each.commitment,
+                recipient=keys.kem.public_key,
+                chain=self.chain.name,
+                scope=self.actor,
+                epoch=keys.epoch,
+            )
+            for each in sealed
+        ]
+        wraps = wrap_all([each.key for each in sealed], contexts)
+        return [
+            HandedRecord(
+                counterparty=HOSPITAL.id,
+                record=number,
+                commitment=each.commitment,
+                wrap=wrapped,
+                type="Observation",
+                id=f"o-{number}",
+                version="1",
+            )
+            for number, each, wrapped in zip(numbers, sealed, wraps, strict=True)
+        ]
 
 
 @pytest.fixture
@@ -357,3 +386,24 @@ def test_too_late_grant_is_refused_by_the_ledger(care: Care) -> None:
     care.chain.time += 86_401
     outcome = care.run(care.wallet.sign(HOSPITAL.id, [care.prepare().message], now=care.chain.time))
     assert CATALOGUE.reasons[outcome.code] is ConsentReason.PERIOD_OVER
+
+
+def test_records_handed_over_together_are_kept_and_open(care: Care) -> None:
+    """Given a page of records. When kept, and one handed over again. Then each stands once, in order, and opens."""
+    page = care.handed(1, 2, 3)
+    kept = care.wallet.keep_records(page)
+    assert care.wallet.keep_records(page[:1]) == kept[:1]
+    assert care.wallet.records == (*kept[1:], kept[0])
+    assert [(each.record, each.commitment, each.wrap) for each in kept] == [
+        (each.record, each.commitment, each.wrap) for each in page
+    ]
+    assert [care.wallet.opening(each).id for each in kept] == ["o-1", "o-2", "o-3"]
+
+
+def test_records_are_kept_all_or_none(care: Care) -> None:
+    """Given a page of records, the last wrap made for another. When kept. Then refused, and nothing of it is kept."""
+    page = care.handed(1, 2, 3)
+    swapped = replace(page[2], wrap=page[1].wrap)
+    with pytest.raises(SealBroken):
+        care.wallet.keep_records([*page[:2], swapped])
+    assert care.wallet.records == ()

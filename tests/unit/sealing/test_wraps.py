@@ -11,9 +11,20 @@ from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey, KEMKeyPair
 
 from vervain.ledger.primitives.codec import encode
 from vervain.sealing.documents import DocumentKey
+from vervain.sealing.encapsulation import ENC_BYTES
 from vervain.sealing.errors import SealBroken, SealingError
 from vervain.sealing.keys import KemKey
-from vervain.sealing.wraps import ENC_BYTES, WRAP, WRAP_BYTES, WrapContext, open_sealed, seal_to, unwrap, wrap
+from vervain.sealing.wraps import (
+    WRAP,
+    WRAP_BYTES,
+    WrapContext,
+    open_sealed,
+    seal_to,
+    unwrap,
+    unwrap_all,
+    wrap,
+    wrap_all,
+)
 
 KEM = KemKey(b"r" * 32)
 KEY = DocumentKey(b"d" * 32, b"s" * 32)
@@ -138,3 +149,43 @@ def test_a_seal_needs_the_same_info() -> None:
     assert open_sealed(KEM, sealed, info=b"one") == b"letter"
     with pytest.raises(SealBroken):
         open_sealed(KEM, sealed, info=b"two")
+
+
+OTHER_CONTEXTS = [replace(CONTEXT, commitment=bytes([number]) * 32) for number in range(4)]
+OTHER_KEYS = [DocumentKey(bytes([number]) * 32, b"s" * 32) for number in range(4)]
+
+
+def test_wraps_of_one_page_open_alone_and_together() -> None:
+    """Given keys wrapped together. When unwrapped one by one, or together. Then each is its own; 112 bytes each."""
+    sealed = wrap_all(OTHER_KEYS, OTHER_CONTEXTS)
+    assert [len(each) for each in sealed] == [WRAP_BYTES] * 4
+    assert [unwrap(each, KEM, context) for each, context in zip(sealed, OTHER_CONTEXTS, strict=True)] == OTHER_KEYS
+    assert list(unwrap_all(sealed, KEM, OTHER_CONTEXTS)) == OTHER_KEYS
+    assert wrap_all([], []) == () and unwrap_all([], KEM, []) == ()
+
+
+def test_wraps_made_singly_open_together() -> None:
+    """Given wraps made one by one. When unwrapped together. Then each is its own."""
+    sealed = [wrap(key, context) for key, context in zip(OTHER_KEYS, OTHER_CONTEXTS, strict=True)]
+    assert list(unwrap_all(sealed, KEM, OTHER_CONTEXTS)) == OTHER_KEYS
+
+
+def test_wraps_unwrapped_together_are_checked_each() -> None:
+    """Given a page with two wraps swapped, one cut, or of another recipient. When unwrapped. Then refused."""
+    sealed = list(wrap_all(OTHER_KEYS, OTHER_CONTEXTS))
+    elsewhere = [*OTHER_CONTEXTS[:3], replace(OTHER_CONTEXTS[3], recipient=KemKey(b"R" * 32).public_key)]
+    for page, contexts in (
+        ([sealed[0], sealed[2], sealed[1], sealed[3]], OTHER_CONTEXTS),
+        ([*sealed[:3], sealed[3][:-1]], OTHER_CONTEXTS),
+        (sealed, elsewhere),
+    ):
+        with pytest.raises(SealBroken):
+            unwrap_all(page, KEM, contexts)
+
+
+def test_wraps_of_one_page_have_one_recipient_and_a_record_each() -> None:
+    """Given two recipients, or one record twice. When wrapped together. Then refused."""
+    other = replace(OTHER_CONTEXTS[1], recipient=KemKey(b"R" * 32).public_key)
+    for contexts in ([OTHER_CONTEXTS[0], other], [OTHER_CONTEXTS[0]] * 2):
+        with pytest.raises(AssertionError):
+            wrap_all(OTHER_KEYS[:2], contexts)

@@ -10,11 +10,12 @@ from tests.unit.vault.kept import CHAIN, CUSTODIAN, HE, NOW, READER, SHE, Kept, 
 from vervain.sealing.commitments import Opening, commitment_of
 from vervain.sealing.documents import open_document
 from vervain.sealing.keys import KemKey
-from vervain.sealing.wraps import WrapContext, unwrap
+from vervain.sealing.wraps import WrapContext, unwrap, unwrap_all
 from vervain.storage.errors import StorageError
 from vervain.vault import vault as vault_module
 from vervain.vault.accesses import AccessEntry
 from vervain.vault.errors import AlreadyStored, NotStored, Tampered, VaultError
+from vervain.vault.releases import ReleaseEntry
 from vervain.vault.vault import Vault
 
 
@@ -209,3 +210,82 @@ def test_errors_name_no_document(tmp_path: Path) -> None:
                 ask()
             assert "id-" not in str(refused.value) and "Observation" not in str(refused.value)
             assert refused.value.diagnostics().do
+
+
+def test_what_comes_in_is_known_by_its_bytes(tmp_path: Path) -> None:
+    """Given documents of one, two and erased versions. When the same and others come in. Then each is told apart."""
+    first, second, third = document(1), document(2), document(2, version="2")
+    with Kept(tmp_path).open() as vault:
+        vault.put([first, second, third])
+        (gone,) = vault.put([document(3, HE)])
+        vault.erase_subject(HE, key=CUSTODIAN, now=NOW)
+        asked = [
+            ("Observation", "id-1", first.stored),
+            ("Observation", "id-1", first.stored + b" "),
+            ("Observation", "id-2", second.stored),
+            ("Observation", "id-2", third.stored),
+            ("Observation", gone.resource_id, document(3).stored),
+            ("Condition", "id-1", first.stored),
+        ]
+        known = vault.known(asked)
+    assert [(each.versions, each.is_newest) for each in known] == [
+        (1, True),
+        (1, False),
+        (2, False),
+        (2, True),
+        (0, False),
+        (0, False),
+    ]
+
+
+def test_former_version_is_the_one_before_that_is_not_erased(tmp_path: Path) -> None:
+    """Given three versions of a document. When the second is erased. Then the first comes before the third."""
+    with Kept(tmp_path).open() as vault:
+        one, two, three = vault.put([document(1, version=number) for number in "123"])
+        (other,) = vault.put([document(2)])
+        assert vault.former_versions([three, other, one, two]) == (two, None, None, one)
+        vault.erase_documents([two.document], key=CUSTODIAN, now=NOW)
+        assert vault.former_versions([three]) == (one,)
+        assert vault.live_among([one.document, two.document, three.document, 99]) == {one.document, three.document}
+
+
+def test_keys_handed_to_the_patient_are_written_down_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given two documents. When their keys are handed over. Then they open, and the releases stand in the list.
+
+    Where the list cannot be written, nothing is wrapped.
+    """
+    patient, other = KemKey.generate(), KemKey.generate()
+    with Kept(tmp_path).open() as vault:
+        documents = vault.put([document(1, record=5), document(2, record=6)])
+        wraps = vault.hand_to_patient(documents, recipient=patient.public_key, epoch=3, now=NOW)
+        contexts = [
+            WrapContext(
+                purpose="own", commitment=one.commitment, recipient=patient.public_key, chain=CHAIN, scope=SHE, epoch=3
+            )
+            for one in documents
+        ]
+        keys = unwrap_all([each.wrap for each in wraps], patient, contexts)
+        for one, key in zip(documents, keys, strict=True):
+            opened = open_document(
+                vault.ciphertext(one.document),
+                commitment=one.commitment,
+                key=key,
+                resource_type=one.resource_type,
+                resource_id=one.resource_id,
+                version=one.version,
+            )
+            assert opened == read(vault, one)
+        assert [(each.record, each.commitment) for each in wraps] == [(one.record, one.commitment) for one in documents]
+        copies = vault.releases.copies_of([one.commitment for one in documents])
+        assert {(copy.commitment, copy.recipient, copy.scope) for copy in copies} == {
+            (one.commitment, patient.public_key, SHE) for one in documents
+        }
+        assert vault.hand_to_patient([], recipient=patient.public_key, epoch=3, now=NOW) == ()
+
+        def full(entries: Sequence[ReleaseEntry]) -> None:
+            raise StorageError("no room")
+
+        monkeypatch.setattr(vault.releases, "record", full)
+        monkeypatch.setattr(vault_module, "wrap_all", None)  # reaching it fails otherwise
+        with pytest.raises(StorageError):
+            vault.hand_to_patient(documents, recipient=other.public_key, epoch=3, now=NOW)

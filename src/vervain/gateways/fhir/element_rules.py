@@ -86,10 +86,10 @@ def _walk(content: JsonObject, definition: str) -> Fault:
     steps = _steps(definition)
     choices: set[str] = set()
     for key, value in content.items():
-        if value == []:
-            return ("r4-empty", f".{key}")
         step = steps.get(key)
         if step is None:
+            if value == []:
+                return ("r4-empty", f".{key}")
             continue
         if step.choice:
             if step.choice in choices:
@@ -102,6 +102,8 @@ def _walk(content: JsonObject, definition: str) -> Fault:
 
 
 def _walk_list(values: list[JsonValue], step: _Step) -> Fault:
+    if not values:
+        return ("r4-empty", "")
     for index, value in enumerate(values):
         fault = _visit(value, step)
         if fault is not None:

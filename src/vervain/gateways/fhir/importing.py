@@ -10,6 +10,7 @@ Rules kept:
 - Interrupted anywhere and run again, it goes on: documents are found by their vault, transactions by the outbox.
 - The same id and bytes is kept once (*already*); the same id with other bytes is a new version.
 - Neither the order of a file, of care, nor of patients reaches the ledger: it would join pseudonyms at two custodians.
+- A patient imported alone is joined by the time; with a pool, registrations and commitments wait for others' company.
 
 Source: contracts.md (`vervain import`); architecture.md "Patients".
 """
@@ -18,10 +19,10 @@ import hmac
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -35,7 +36,8 @@ from vervain.ledger.primitives.codec import encode
 from vervain.node.desk import MemberDesk
 from vervain.node.founding import keep_member_keys
 from vervain.node.node import Node
-from vervain.sdk.wallet import Wallet
+from vervain.sdk.wallet import HandedRecord, Wallet
+from vervain.sdk.wallet_file import Relationship
 from vervain.sealing.keys import KemKey, SigningKey, read_private_file, write_private_file
 from vervain.vault.vault import NewDocument
 
@@ -49,12 +51,18 @@ STRANGER: Final = (
 SUFFIXES: Final = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
 FILES_MAX: Final = 1_000_000
 
+_Queue: TypeAlias = dict[tuple[str, str], list[NewDocument]]
+"""Versions to keep, oldest first, by resource type and id."""
+
 Progress = Callable[[str, int, int], None]
 """(what, how many are done, of how many)"""
 
 
-class ImportSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import did: files and resources read, documents newly committed, already there, files refused."""
+class ImportSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an import did: files and resources read, documents newly committed, already there, files refused.
+
+    `waiting` are documents kept in vaults whose commitments wait until a pool of patients is full.
+    """
 
     files: int
     resources: int
@@ -62,6 +70,7 @@ class ImportSummary(msgspec.Struct, frozen=True, kw_only=True):
     already: int
     failed: tuple[FailedFile, ...]
     seconds: float
+    waiting: int = 0
 
 
 def files_of(paths: Iterable[Path]) -> list[Path]:
@@ -81,6 +90,8 @@ class Importer:
         custodian: 32-byte id of the member that keeps everything; left out, one member for each `serviceProvider`.
         namespace: Where the files' ids come from. One `Patient/id` of one namespace is one person with one wallet; give
             the exports of unrelated systems, which number their patients alike, a namespace each.
+        pool: Let a custodian register and commit only when so many patients' documents wait there; 0: at once, and
+            what earlier runs left waiting.
         progress: Told how far the work is.
     """
 
@@ -90,9 +101,10 @@ class Importer:
         *,
         custodian: bytes | None = None,
         namespace: str = "",
+        pool: int = 0,
         progress: Progress = lambda what, done, all_: None,
     ) -> None:
-        self._namespace = namespace
+        self._namespace, self._pool = namespace, pool
         self._node, self._custodian, self._progress = node, custodian, progress
         self._folder = node.directory.imports
         (self._folder / "wallets").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -109,10 +121,11 @@ class Importer:
         Raises: NotApplied, Unreachable, StorageError. What was kept stays; run it again to go on.
         """
         started = time.monotonic()
-        self._take_up()
+        if not self._pool:
+            self._take_up(self._members())
         resources = already = 0
         failed: list[FailedFile] = []
-        waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]] = defaultdict(dict)
+        waiting: dict[bytes, _Queue] = defaultdict(dict)
         custodian = self._custodian.hex() if self._custodian else ""
         for number, read in enumerate(read_files(files, custodian=custodian), 1):
             if isinstance(read, FailedFile):
@@ -123,12 +136,12 @@ class Importer:
                 failed.append(FailedFile(file=str(files[number - 1]), position=str(stranger.position), reason=STRANGER))
                 continue
             resources += len(read)
-            for resource in read:
-                already += not self._take(resource, waiting)
+            already += self._take(read, waiting)
             self._keep_full(waiting)
             self._progress("Files", number, len(files))
         self._keep_all(waiting)
-        committed = self._commit()
+        due, held = self._due()
+        committed = self._commit(due)
         self._wrap()
         return ImportSummary(
             files=len(files),
@@ -137,6 +150,7 @@ class Importer:
             already=already,
             failed=tuple(failed),
             seconds=round(time.monotonic() - started, 3),
+            waiting=held,
         )
 
     def assign(self, label: str, organisation: bytes) -> None:
@@ -151,46 +165,51 @@ class Importer:
 
     # Read
 
-    def _take_up(self) -> None:
-        """Open every wallet when a run before this one broke off: its patients may not be in the files of this one."""
-        members = [self._custodian] if self._custodian else list(self._organisations.values())
+    def _take_up(self, members: Sequence[bytes]) -> None:
+        """Open every wallet when a run before this one broke off or left patients waiting: they may not be in the files
+        of this one.
+        """
         if any(next(self._node.desk(each).vault.unnumbered(), None) is not None for each in members):
             folder = self._folder / "wallets"
             self._left = {path: Wallet.load(path, chain=self._node.chain) for path in sorted(folder.glob("*.wallet"))}
 
-    def _take(self, resource: ImportedResource, waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]]) -> bool:
-        """Queue a resource for its custodian's vault; False when these bytes are kept or queued already."""
-        organisation = self._custodian or self._member(resource.custodian)
-        desk = self._node.desk(organisation)
-        subject = self._pseudonym(resource.subject, organisation) if resource.subject else organisation
-        queued = waiting[organisation].setdefault((resource.resource_type, resource.id), [])
-        if queued:
-            if queued[-1].stored == resource.bytes:
-                return False
-        elif desk.vault.holds(resource.resource_type, resource.id, resource.bytes):
-            return False
-        versions = desk.vault.versions(resource.resource_type, resource.id)
-        queued.append(
-            NewDocument(
-                subject=subject,
-                resource_type=resource.resource_type,
-                resource_id=resource.id,
-                version=str(len(versions) + len(queued) + 1),
-                stored=resource.bytes,
-                category=resource.category,
-            )
-        )
-        return True
+    def _take(self, read: Sequence[ImportedResource], waiting: dict[bytes, _Queue]) -> int:
+        """Queue a file's resources for their custodians' vaults; return how many are kept or queued already."""
+        shares: dict[bytes, list[ImportedResource]] = defaultdict(list)
+        for resource in read:
+            shares[self._custodian or self._member(resource.custodian)].append(resource)
+        return sum(self._queue(organisation, share, waiting[organisation]) for organisation, share in shares.items())
 
-    def _keep_full(self, waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]]) -> None:
+    def _queue(self, organisation: bytes, share: Sequence[ImportedResource], queue: _Queue) -> int:
+        known = self._node.desk(organisation).vault.known([(each.resource_type, each.id, each.bytes) for each in share])
+        already = 0
+        for resource, before in zip(share, known, strict=True):
+            subject = self._pseudonym(resource.subject, organisation) if resource.subject else organisation
+            queued = queue.setdefault((resource.resource_type, resource.id), [])
+            if queued[-1].stored == resource.bytes if queued else before.is_newest:
+                already += 1
+                continue
+            queued.append(
+                NewDocument(
+                    subject=subject,
+                    resource_type=resource.resource_type,
+                    resource_id=resource.id,
+                    version=str(before.versions + len(queued) + 1),
+                    stored=resource.bytes,
+                    category=resource.category,
+                )
+            )
+        return already
+
+    def _keep_full(self, waiting: dict[bytes, _Queue]) -> None:
         for organisation in [each for each, queued in waiting.items() if len(queued) >= BATCH_DOCUMENTS]:
             self._keep(organisation, waiting.pop(organisation))
 
-    def _keep_all(self, waiting: dict[bytes, dict[tuple[str, str], list[NewDocument]]]) -> None:
+    def _keep_all(self, waiting: dict[bytes, _Queue]) -> None:
         for organisation, queued in waiting.items():
             self._keep(organisation, queued)
 
-    def _keep(self, organisation: bytes, queued: dict[tuple[str, str], list[NewDocument]]) -> None:
+    def _keep(self, organisation: bytes, queued: _Queue) -> None:
         self._keep_wallets()
         documents = [each for versions in queued.values() for each in versions]
         for start in range(0, len(documents), BATCH_DOCUMENTS):
@@ -301,9 +320,25 @@ class Importer:
 
     # Commit and wrap
 
-    def _commit(self) -> int:
-        """Let every custodian commit, in an order of custodians drawn at random; return how many documents."""
-        members = [self._custodian] if self._custodian else list(self._organisations.values())
+    def _members(self) -> list[bytes]:
+        return [self._custodian] if self._custodian else list(self._organisations.values())
+
+    def _due(self) -> tuple[list[bytes], int]:
+        """Return the custodians that commit in this run, and how many documents wait at the others for a full pool."""
+        if not self._pool:
+            return self._members(), 0
+        due, waiting = [], 0
+        for organisation in self._members():
+            kept = [document.subject for document in self._node.desk(organisation).vault.unnumbered()]
+            if 0 < len(set(kept) - {organisation}) < self._pool:
+                waiting += len(kept)
+            else:
+                due.append(organisation)
+        self._take_up(due)
+        return due, waiting
+
+    def _commit(self, members: list[bytes]) -> int:
+        """Let custodians commit, in an order of custodians drawn at random; return how many documents."""
         secrets.SystemRandom().shuffle(members)
         done = 0
         for number, organisation in enumerate(members, 1):
@@ -313,26 +348,36 @@ class Importer:
             self._progress("Custodians", number, len(members))
         return done
 
+    def _registered(self, wallet: Wallet) -> list[Relationship]:
+        """Return the relationships that the ledger knows; the others wait for a pool, or for a run that broke off."""
+        with self._node.view() as state:
+            store = Store(state)
+            return [each for each in wallet.relationships if identity.actor(store, each.actor) is not None]
+
     def _wrap(self) -> None:
         wallets = self._opened_wallets()
         for number, (path, wallet) in enumerate(wallets.items(), 1):
-            known = frozenset(own.commitment for own in wallet.records)
-            records = len(wallet.records)
-            for relationship in wallet.relationships:
-                desk = self._node.desk(relationship.counterparty)
-                for document, wrapped in desk.wraps_for(relationship.actor, known=known):
-                    wallet.keep_record(
-                        relationship.counterparty,
-                        record=document.record,
-                        commitment=document.commitment,
-                        wrapped=wrapped.wrap,
-                        resource_type=document.resource_type,
-                        resource_id=document.resource_id,
-                        version=document.version,
-                    )
-            if len(wallet.records) > records:
+            handed = tuple(self._handed_to(wallet))
+            if handed:
+                wallet.keep_records(handed)
                 wallet.save(path)
             self._progress("Wallets", number, len(wallets))
+
+    def _handed_to(self, wallet: Wallet) -> Iterator[HandedRecord]:
+        """Yield the records that a wallet lacks, wrapped for it."""
+        known = frozenset(own.commitment for own in wallet.records)
+        for relationship in self._registered(wallet):
+            desk = self._node.desk(relationship.counterparty)
+            for document, wrapped in desk.wraps_for(relationship.actor, known=known):
+                yield HandedRecord(
+                    counterparty=relationship.counterparty,
+                    record=document.record,
+                    commitment=document.commitment,
+                    wrap=wrapped.wrap,
+                    type=document.resource_type,
+                    id=document.resource_id,
+                    version=document.version,
+                )
 
 
 def _token_key(path: Path) -> bytes:

@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads many FHIR files, a few ahead of who asks, in a process of its own: checking is half of an import's work."""
+"""Reads many FHIR files, a few ahead of who asks, in processes of their own: checking is a third of an import's work.
 
-import multiprocessing
+`python -m vervain.gateways.fhir.reading` is such a process.
+"""
+
+import gc
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from vervain.gateways.fhir.bundle import ImportedResource, read_fhir_file
+from vervain.gateways.fhir.definitions.schema_file import resource_types
 from vervain.gateways.fhir.rules import BadFile
+from vervain.gateways.fhir.workers import Workers, serve
 
+READERS: Final = 2
 FILES_AHEAD: Final = 4  # checked and waiting; a file may have 100 MB
 FILES_WORTH_A_PROCESS: Final = 8  # starting one takes as long as checking a few bundles
 
@@ -26,6 +34,16 @@ class FailedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ReadFile: TypeAlias = tuple[ImportedResource, ...] | FailedFile
+
+
+class _ReadTask(msgspec.Struct, frozen=True, array_like=True):
+    path: bytes
+    custodian: str
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_task = msgspec.msgpack.Decoder(_ReadTask).decode
+_decode_answer: msgspec.msgpack.Decoder[ReadFile] = msgspec.msgpack.Decoder(ReadFile)
 
 
 def read_file(path: Path, custodian: str) -> ReadFile:
@@ -42,16 +60,42 @@ def read_files(files: Sequence[Path], *, custodian: str = "") -> Iterator[ReadFi
     Args:
         files: .json, .json.gz, .ndjson or .ndjson.gz.
         custodian: Who keeps all of them; empty: each resource's own custodian is found.
+
+    Raises: WorkerEnded.
     """
     if len(files) < FILES_WORTH_A_PROCESS:
         for path in files:
             yield read_file(path, custodian)
         return
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as reader:
-        ahead: deque[Future[ReadFile]] = deque()
+    with Workers("vervain.gateways.fhir.reading", READERS) as readers:
+        ahead: deque[tuple[Path, Future[bytes]]] = deque()
         for path in files:
-            ahead.append(reader.submit(read_file, path, custodian))
+            ahead.append((path, readers.submit(_encode(_ReadTask(os.fsencode(path), custodian)))))
             if len(ahead) >= FILES_AHEAD:
-                yield ahead.popleft().result()
+                yield _answered(*ahead.popleft())
         while ahead:
-            yield ahead.popleft().result()
+            yield _answered(*ahead.popleft())
+
+
+def _answered(path: Path, answer: "Future[bytes]") -> ReadFile:
+    read = _decode_answer.decode(answer.result())
+    return replace(read, file=str(path)) if isinstance(read, FailedFile) else read
+
+
+def _read(task: bytes) -> bytes:
+    """Carry out a task, as a process of its own."""
+    asked = _decode_task(task)
+    read = read_file(Path(os.fsdecode(asked.path)), asked.custodian)
+    # A path need not be text; whoever asked knows it.
+    return _encode(replace(read, file="") if isinstance(read, FailedFile) else read)
+
+
+def main() -> None:
+    """Read files for another process."""
+    resource_types()
+    gc.freeze()  # the definitions stay; going through them again and again is a tenth of the work
+    serve(_read)
+
+
+if __name__ == "__main__":
+    main()

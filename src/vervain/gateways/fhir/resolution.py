@@ -77,7 +77,7 @@ def state(resource: Slice, resource_type: str) -> StatedResource:
         custodians=at(*ownership.CUSTODIAN_PATHS.get(resource_type, ())),
         encounters=at(*ownership.ENCOUNTER_PATHS),
         authors=at(*ownership.AUTHOR_PATHS.get(resource_type, ())),
-        references=references_in(content),
+        references=references_in(content, resource.source),
     )
 
 

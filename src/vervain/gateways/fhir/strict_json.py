@@ -29,6 +29,7 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 DEPTH_MAX: Final = 64  # nested objects and lists in one file; the deepest sample has 11
 NUMBER_CHARACTERS_MAX: Final = 64  # a decimal of R4 keeps 18 digits
 
+_WHITE: Final = frozenset(" \t\n\r")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
 _NOT_STRUCTURE: Final = bytes(value for value in range(256) if value not in b'[]{}"')
@@ -57,6 +58,9 @@ class Cursor:
 
     def skip_space(self) -> str:
         """Move over white space and return the character that follows, or an empty string at the end."""
+        found = self.text[self.index : self.index + 1]
+        if found not in _WHITE:
+            return found
         match = _SPACE.match(self.text, self.index)
         assert match is not None, "the pattern matches the empty string too"
         self.index = match.end()

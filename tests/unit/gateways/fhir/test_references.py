@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """References: what is found in a resource, and what it means inside one file."""
 
+import json
+
 import pytest
 
 from vervain.gateways.fhir.references import references_at, references_in, resolve, type_of
@@ -49,7 +51,34 @@ def test_references_of_a_resource_are_found_once_in_order() -> None:
     When they are gathered.
     Then each that leads out of the resource is there once.
     """
-    assert references_in(RESOURCE) == ("Patient/a", "Practitioner/b", "Practitioner/c")
+    assert references_in(RESOURCE, json.dumps(RESOURCE).encode()) == ("Patient/a", "Practitioner/b", "Practitioner/c")
+
+
+ODD: JsonObject = {
+    "text": 'says "reference": "Patient/no"',
+    "reference": {"reference": "Patient/é"},
+    "list": [[{"reference": "urn:uuid:1"}], "reference", {"display": "reference", "reference": "#in"}],
+    "quoted": {"reference": 'Patient/"x'},
+    "empty": {"reference": ""},
+}
+PLAIN: JsonObject = {key: value for key, value in ODD.items() if key not in ("text", "quoted")}
+
+
+@pytest.mark.parametrize("content", [ODD, PLAIN, RESOURCE], ids=["escapes", "no escapes", "plain"])
+@pytest.mark.parametrize("separators", [(",", ":"), (" ,\n", " \t:\r\n ")], ids=["dense", "wide"])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_references_are_the_same_from_bytes_and_from_content(
+    content: JsonObject, separators: tuple[str, str], ascii_only: bool
+) -> None:
+    """
+    Given resources whose texts and keys look like references, written densely, widely, with escapes or without.
+    When their references are looked for in the bytes, or in the content by a backslash put into the bytes.
+    Then they are the same.
+    """
+    source = json.dumps(content, separators=separators, ensure_ascii=ascii_only).encode()
+    found = references_in(content, source)
+    assert found == references_in(content, source + b"\\")
+    assert ('Patient/"x' in found) == (content is ODD) and "Patient/no" not in found
 
 
 @pytest.mark.parametrize(
