@@ -19,7 +19,7 @@ from vervain.ledger.primitives.errors import VervainError
 from vervain.node.audit import audit_node
 from vervain.node.desk import MemberDesk
 from vervain.node.node import Node
-from vervain.vault.vault import NewDocument, StoredDocument
+from vervain.vault.documents import NewDocument, StoredDocument
 
 ANSWER_SECONDS = 20.0
 

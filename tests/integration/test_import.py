@@ -21,7 +21,8 @@ from vervain.node.desk import MemberDesk
 from vervain.node.node import Node
 from vervain.readmodel.queries import RecordRow, records_of
 from vervain.sdk.wallet import Wallet
-from vervain.vault.vault import StoredDocument, Vault
+from vervain.vault.documents import StoredDocument
+from vervain.vault.vault import Vault
 
 PATIENTS = 3
 

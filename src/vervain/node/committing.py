@@ -31,7 +31,8 @@ from vervain.node.sending import (
     Sender,
     in_groups,
 )
-from vervain.vault.vault import StoredDocument, Vault
+from vervain.vault.documents import StoredDocument
+from vervain.vault.vault import Vault
 
 TRANSACTIONS_PER_GROUP: Final = 16  # submitted at once, while the outcomes of the group before are written down
 VERSIONS_MAX: Final = 10_000  # of one document, followed to the current one
@@ -90,8 +91,7 @@ class Committer:
             yield self._number_group(*underway.popleft())
 
     def _number_group(self, outgoing: Sequence[OutgoingCommit], outcomes: "Future[list[FinalOutcome]]") -> int:
-        for each, outcome in zip(outgoing, outcomes.result(ANSWER_SECONDS), strict=True):
-            self._number(each, outcome)
+        self._number(list(zip(outgoing, outcomes.result(ANSWER_SECONDS), strict=True)))
         return sum(len(each.documents) for each in outgoing)
 
     def _outgoing(self, ready: Sequence[_Ready]) -> OutgoingCommit:
@@ -125,7 +125,7 @@ class Committer:
             is_over = self._is_over(outgoing, answer)
             outcome = self._sender.node.outcome_of(outgoing.txid) if answer.height is msgspec.UNSET else answer
             if outcome is not None:
-                self._number(outgoing, outcome)
+                self._number([(outgoing, outcome)])
                 done += len(outgoing.documents)
             elif is_over:
                 self._outbox.remove(outgoing.txid)
@@ -146,18 +146,27 @@ class Committer:
         with self._sender.node.view() as state:
             return identity.is_revoked(Store(state), signer_of(outgoing))
 
-    def _number(self, outgoing: OutgoingCommit, outcome: FinalOutcome) -> None:
-        if outcome.code != APPLIED:
-            self._outbox.remove(outgoing.txid)
-            raise NotApplied(outcome)
-        numbers = [self._committed(event) for event in outcome.events]
-        numbered = list(zip(outgoing.documents, numbers, strict=True))
-        live = self._vault.live_among(outgoing.documents)
+    def _number(self, answered: Sequence[tuple[OutgoingCommit, FinalOutcome]]) -> None:
+        """Give the documents of applied transactions their numbers, in one durable step; forget all of the outgoing.
+
+        Raises: NotApplied for the first that was refused, when the others have their numbers.
+        """
+        refused = [outcome for _, outcome in answered if outcome.code != APPLIED]
+        numbered = [
+            (document, self._committed(event))
+            for outgoing, outcome in answered
+            if not refused
+            for document, event in zip(outgoing.documents, outcome.events, strict=True)
+        ]
+        live = self._vault.live_among([document for document, _ in numbered])
         self._vault.assign_records([each for each in numbered if each[0] in live])
         erased = tuple(number for document, number in numbered if document not in live)
         if erased:  # erased while they were on their way: what reached the ledger gets its tombstone
             self._outbox.put_erasure(OutgoingErasure(subject=bytes(32), records=erased))
-        self._outbox.remove(outgoing.txid)
+        for outgoing, _ in answered:
+            self._outbox.remove(outgoing.txid)
+        if refused:
+            raise NotApplied(refused[0])
 
     def _committed(self, event: object) -> int:
         decoded = CATALOGUE.event_decoder.decode(event) if isinstance(event, msgspec.Raw) else event

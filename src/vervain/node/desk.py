@@ -18,7 +18,7 @@ from vervain.node.access import AccessLog
 from vervain.node.asking import AskingBounds
 from vervain.node.category_secrets import CategorySecrets
 from vervain.node.committing import Committer
-from vervain.node.erasing import Eraser
+from vervain.node.erasing import ErasureDesk
 from vervain.node.founding import KEM_KEY_FILE, SIGNING_KEY_FILE
 from vervain.node.outbox import Outbox
 from vervain.node.sending import Ledger, Sender
@@ -26,12 +26,13 @@ from vervain.sealing.documents import ciphertext_bytes
 from vervain.sealing.keys import KemKey, read_kem_key, read_signing_key
 from vervain.sealing.read_requests import RECORDS_MAX
 from vervain.sealing.release_requests import ReleaseRequest
+from vervain.vault.documents import NewDocument, RecordWrap, StoredDocument
 from vervain.vault.erasure import SignedErasureCertificate
 from vervain.vault.errors import VaultError
 from vervain.vault.key_holder import SoftwareKeyHolder
 from vervain.vault.release import OWN_WRAPS_MAX, Release, ReleaseDesk
 from vervain.vault.slot_backups import SlotBackups
-from vervain.vault.vault import NewDocument, RecordWrap, StoredDocument, Vault
+from vervain.vault.vault import Vault
 
 ACCESS: Final = "access"
 SLOT_BACKUPS: Final = "slot-backups"
@@ -91,7 +92,7 @@ class MemberDesk(Sender):
         self._keeping, self._committing = Lock(), Lock()  # against the quota; with the outbox
         self._outbox = Outbox(folder / "outbox")
         self._committer = Committer(self, self.vault, self._outbox)
-        self._eraser = Eraser(self, self.vault, self._outbox, self.secrets)
+        self._erasures = ErasureDesk(self, self.vault, self._outbox, self.secrets)
         self.asking = AskingBounds()
         self._release = ReleaseDesk(self.vault, view=node.view, clock=node.clock, categories=self, bounds=self.asking)
 
@@ -193,12 +194,12 @@ class MemberDesk(Sender):
         return self._release.release(asked, documents_max=documents_max, bytes_max=bytes_max)
 
     def erase_subject(self, subject: bytes) -> tuple[SignedErasureCertificate, ...]:
-        """Erase a relationship; see `Eraser`.
+        """Erase a relationship; see `ErasureDesk`.
 
         Refuses: Conflict(DISPUTE_OPEN). Raises: NotStored, NotApplied, StorageError.
         """
         with self._settled():
-            return self._eraser.erase_subject(subject)
+            return self._erasures.erase_subject(subject)
 
     def erase_record(self, record: int) -> tuple[SignedErasureCertificate, ...]:
         """Erase one document by its record's number; the subject's others stay.
@@ -206,7 +207,7 @@ class MemberDesk(Sender):
         Refuses: Conflict(DISPUTE_OPEN). Raises: NotStored, KeyErased, NotApplied, StorageError.
         """
         with self._settled():
-            return self._eraser.erase_record(record)
+            return self._erasures.erase_record(record)
 
     @contextmanager
     def _settled(self) -> Iterator[int]:
@@ -215,7 +216,7 @@ class MemberDesk(Sender):
         """
         with self._committing:
             numbered = self._committer.settle()
-            self._eraser.settle()
+            self._erasures.settle()
             yield numbered
 
     # Category assignment (vault/release.py)

@@ -12,11 +12,12 @@ from vervain.ledger.modules.records.messages import EraseRecord, RecordsReason
 from vervain.node.category_secrets import CategorySecrets
 from vervain.node.outbox import NO_CERTIFICATE, Outbox, OutgoingErasure
 from vervain.node.sending import Sender
+from vervain.vault.documents import StoredDocument
 from vervain.vault.erasure import SignedErasureCertificate
-from vervain.vault.vault import StoredDocument, Vault
+from vervain.vault.vault import Vault
 
 
-class Eraser:
+class ErasureDesk:
     """Erases one member's documents. Not for two threads at once, nor beside a commit: the desk sees to it."""
 
     def __init__(self, sender: Sender, vault: Vault, outbox: Outbox, category_secrets: CategorySecrets) -> None:

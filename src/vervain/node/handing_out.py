@@ -25,9 +25,9 @@ from vervain.sdk.contract import (
     ReleasedRecord,
 )
 from vervain.sealing.release_requests import ReleaseRequest
+from vervain.vault.documents import RecordWrap, StoredDocument
 from vervain.vault.errors import KeyErased, NotStored, TooLargeToRelease
 from vervain.vault.notices import PAGE_NOTICES_MAX
-from vervain.vault.vault import RecordWrap, StoredDocument
 
 
 def release_answer(desk: MemberDesk, asked: ReleaseRequest) -> ReleaseAnswer:

@@ -35,10 +35,11 @@ from vervain.sealing.derivation import category_commitment
 from vervain.sealing.notices import SEALED_NOTICE_BYTES_MAX, notice_digest
 from vervain.sealing.read_requests import RECORDS_MAX, require_record_set, verify_read_request
 from vervain.sealing.release_requests import ReleaseRequest
+from vervain.vault.documents import RecordWrap, StoredDocument
 from vervain.vault.errors import KeyErased, NotReleased, NotStored, TooLargeToRelease
 from vervain.vault.notices import NoticeEntry
 from vervain.vault.releases import ReleaseEntry
-from vervain.vault.vault import RecordWrap, StoredDocument, Vault
+from vervain.vault.vault import Vault
 
 OWN_WRAPS_MAX: Final = 1_000  # documents handed to a patient's wallet in one step
 

@@ -25,10 +25,8 @@ from types import TracebackType
 from typing import Final, Self
 
 import msgspec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vervain.ledger.primitives.codec import decode, encode
-from vervain.ledger.primitives.hashing import record_commitment
 from vervain.sealing.documents import open_document, seal_document
 from vervain.sealing.errors import SealBroken
 from vervain.sealing.keys import SigningKey
@@ -38,20 +36,18 @@ from vervain.storage.findings import Finding
 from vervain.vault.accesses import AccessAudit, AccessEntry
 from vervain.vault.audit import audit_vault
 from vervain.vault.chained_log import ChainedLog
+from vervain.vault.documents import NewDocument, RecordWrap, StoredDocument, facts_of
 from vervain.vault.erasing import Eraser
 from vervain.vault.erasure import DOCUMENTS_PER_ERASURE_MAX, Erasure, SignedErasureCertificate
-from vervain.vault.errors import AlreadyStored, KeyErased, NotStored, Tampered, VaultError
+from vervain.vault.errors import AlreadyStored, Tampered, VaultError
+from vervain.vault.finding import PAGE_DOCUMENTS_MAX, Finder, not_stored
 from vervain.vault.index import (
     INDEX_BYTES_MAX,
-    ErasedRow,
     Index,
-    IndexChange,
     IndexHead,
     IndexView,
     Row,
-    SealedRow,
     Tokens,
-    open_row,
     seal_row,
 )
 from vervain.vault.key_holder import KeyHolder
@@ -61,78 +57,13 @@ from vervain.vault.packs import Packs
 from vervain.vault.releases import ReleaseEntry, ReleaseLog
 from vervain.vault.slot_backups import SlotBackups
 from vervain.vault.slot_format import Slot
-from vervain.vault.slots import INDEX_SLOT, Slots
+from vervain.vault.slots import Slots
 
 BATCH_DOCUMENTS_MAX: Final = 10_000
 BATCH_BYTES_MAX: Final = 2**30  # stored bytes of one batch: the largest document alone
-PAGE_DOCUMENTS_MAX: Final = 1_000
-CIPHERS_MAX: Final = 4_096  # slots' ciphers kept ready
 
 
-class NewDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A document version to keep.
-
-    Attributes:
-        subject: 32-byte pseudonym, or the custodian's own id for its own documents.
-        resource_type, resource_id, version: FHIR's; printable ASCII without spaces.
-        stored: The received bytes, never re-serialised.
-        record: Its number on the ledger when it already has one, else 0.
-        category: The custodian's consent category of it, a code; empty when it assigns none.
-    """
-
-    subject: bytes
-    resource_type: str
-    resource_id: str
-    version: str
-    stored: bytes
-    record: int = 0
-    category: str = ""
-
-    def __repr__(self) -> str:
-        return "NewDocument(...)"
-
-
-class StoredDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What the vault says of a document version; no key and no salt.
-
-    Attributes:
-        document: Its number in this vault.
-        subject: 32 bytes.
-        resource_type, resource_id, version: FHIR's.
-        record: Its number on the ledger; 0 until it has one.
-        commitment: 32 bytes.
-        category: The custodian's consent category of it; empty when it assigned none.
-    """
-
-    document: int
-    subject: bytes
-    resource_type: str
-    resource_id: str
-    version: str
-    record: int
-    commitment: bytes
-    category: str = ""
-
-    def __repr__(self) -> str:
-        return f"StoredDocument(document={self.document}, record={self.record})"
-
-
-class KnownDocument(msgspec.Struct, frozen=True):
-    """What the vault has of a document that comes in: how many versions, and whether the newest has the same bytes."""
-
-    versions: int
-    is_newest: bool
-
-
-class RecordWrap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A document's key sealed to one recipient: record number, 32-byte commitment, 112-byte wrap."""
-
-    record: int
-    commitment: bytes
-    wrap: bytes
-
-
-class Vault:
+class Vault(Finder):
     """One custodian's vault, opened. Writes come one at a time; reads from any thread. Use as a context manager."""
 
     def __init__(
@@ -163,21 +94,20 @@ class Vault:
         """
         layer = RealFiles() if files is None else files
         layer.make_directory(directory)
-        self.directory, self.custodian, self.chain = directory, custodian, chain
+        self.directory, self.chain = directory, chain
         self._holder, self._accesses, self._files = holder, accesses, layer
         self._lock = RLock()
-        self._ciphers: dict[tuple[int, int], AESGCM] = {}
         self.erased_on_opening: list[bytes] = []  # subjects: what else is kept of them must go too
         with ExitStack() as stack:
             stack.enter_context(hold_directory(directory))
             layer.make_directory(directory / INDEX)
-            self._index = Index(directory / INDEX, bytes_max=index_bytes_max)
-            stack.callback(self._index.close)
-            with self._index.view() as view:
+            index = Index(directory / INDEX, bytes_max=index_bytes_max)
+            stack.callback(index.close)
+            with index.view() as view:
                 head = view.head()
-            self._slots = Slots(directory / SLOTS, holder, is_new=head == IndexHead())
-            self._tokens = Tokens(self._slots.index_key)
-            with self._index.view() as view:
+            slots = Slots(directory / SLOTS, holder, is_new=head == IndexHead())
+            super().__init__(index, slots, Tokens(slots.index_key), custodian=custodian)
+            with index.view() as view:
                 view.verify_head(self._tokens)
             self._packs = Packs(directory / PACKS, head.end, files=layer)
             stack.callback(self._packs.close)
@@ -190,7 +120,6 @@ class Vault:
             self._eraser = Eraser(self._index, self._slots, self._tokens, custodian=custodian)
             self._replay_erasures(head)
             self._eraser.count_live()
-            self._numbered_to = 0
             self._backups = backups
             self._open = stack.pop_all()
 
@@ -251,7 +180,7 @@ class Vault:
                 slot = slots[each.subject]
                 value = seal_row(row, document=document, slot=slot, cipher=self._cipher(slot))
                 rows.append((document, slot.number, name, value, self._record_token(each.record)))
-                kept.append(_facts(document, each.subject, row))
+                kept.append(facts_of(document, each.subject, row))
             try:
                 with self._index.change() as change:
                     change.add(rows)
@@ -283,109 +212,6 @@ class Vault:
                 value = seal_row(numbered, document=document, slot=slot, cipher=self._cipher(slot))
                 change.rewrite(document, value)
                 change.set_record(self._tokens.record(record), document)
-
-    # Finding
-
-    def find(self, resource_type: str, resource_id: str, version: str | None = None) -> StoredDocument:
-        """Return a document version; the one kept last when no version is named.
-
-        Raises: NotStored.
-        """
-        found = self.versions(resource_type, resource_id)
-        wanted = [each for each in found if version is None or each.version == version]
-        if not wanted:
-            raise _not_stored()
-        return wanted[-1]
-
-    def versions(self, resource_type: str, resource_id: str) -> tuple[StoredDocument, ...]:
-        """Return all versions of a document that are not erased, in the order they were kept."""
-        name = self._tokens.name(self.custodian, resource_type, resource_id)
-        with self._index.view() as view:
-            return tuple(self._described(view, view.documents_named(name)))
-
-    def known(self, received: Sequence[tuple[str, str, bytes]]) -> tuple[KnownDocument, ...]:
-        """Return what is kept of each received document: resource type, resource id, stored bytes. Nothing is opened.
-
-        Raises: KeyErased, Tampered.
-        """
-        with self._index.view() as view:
-            return tuple(self._known(view, *each) for each in received)
-
-    def former_versions(self, documents: Sequence[StoredDocument]) -> tuple[StoredDocument | None, ...]:
-        """Return, for each document, the version kept before it that is not erased, if there is one.
-
-        Raises: KeyErased, Tampered.
-        """
-        with self._index.view() as view:
-            return tuple(self._former(view, each) for each in documents)
-
-    def of_record(self, record: int) -> StoredDocument:
-        """Return the document version with a record number.
-
-        Raises: NotStored, KeyErased.
-        """
-        with self._index.view() as view:
-            document = view.document_of_record(self._tokens.record(record))
-            if document is None:
-                raise _not_stored()
-            return self._facts_of(view, document)
-
-    def of_subject(
-        self, subject: bytes, *, after: int = 0, count: int = PAGE_DOCUMENTS_MAX
-    ) -> tuple[StoredDocument, ...]:
-        """Return up to `count` documents of a subject with numbers above `after`, in the order they were kept."""
-        with self._index.view() as view:
-            slot = self._slot_of(view, subject)
-            if slot is None:
-                return ()
-            documents = view.documents_of_slot(slot.number, after=after, count=min(count, PAGE_DOCUMENTS_MAX))
-            return tuple(self._described(view, documents))
-
-    def unnumbered(self) -> Iterator[StoredDocument]:
-        """Yield every document that has no record number yet: kept, but not on the ledger.
-
-        Up to where all have one is remembered while the vault is open: a number is never taken away.
-        """
-        after = self._numbered_to
-        while True:
-            with self._index.view() as view:
-                stop = min(view.head().next_document, after + 1 + PAGE_DOCUMENTS_MAX)
-                page = [each for each in self._described(view, range(after + 1, stop)) if not each.record]
-            if not page and after == self._numbered_to:
-                self._numbered_to = max(after, stop - 1)
-            yield from page
-            if stop <= after + 1:
-                return
-            after = stop - 1
-
-    def is_live(self, document: int) -> bool:
-        """Tell whether a document is kept and was not erased."""
-        return bool(self.live_among([document]))
-
-    def live_among(self, documents: Sequence[int]) -> frozenset[int]:
-        """Return those of some documents that are kept and were not erased."""
-        with self._index.view() as view:
-            return frozenset(each for each in documents if self._is_live(view, each))
-
-    @property
-    def is_erasing(self) -> bool:
-        """Tell whether an erasure broke off half-way: it stands in the list, and opening again carries it out."""
-        with self._lock, self._index.view() as view:
-            return view.head().erasures_applied < self._erasures.count
-
-    @property
-    def kept_bytes(self) -> int:
-        """Bytes of ciphertext of all documents that are kept and were not erased."""
-        with self._index.view() as view:
-            return max(0, view.head().live_bytes)
-
-    def describe(self, document: int) -> StoredDocument:
-        """Return what the vault says of a document number.
-
-        Raises: NotStored, KeyErased.
-        """
-        with self._index.view() as view:
-            return self._facts_of(view, document)
 
     # Opening
 
@@ -497,6 +323,12 @@ class Vault:
 
     # Erasing
 
+    @property
+    def is_erasing(self) -> bool:
+        """Tell whether an erasure broke off half-way: it stands in the list, and opening again carries it out."""
+        with self._lock, self._index.view() as view:
+            return view.head().erasures_applied < self._erasures.count
+
     def erase_subject(self, subject: bytes, *, key: SigningKey, now: int) -> tuple[SignedErasureCertificate, ...]:
         """Destroy the slot of a relationship, and so every document under it; return the certificates.
 
@@ -506,7 +338,7 @@ class Vault:
             with self._index.view() as view:
                 slot = self._slot_of(view, subject)
             if slot is None:
-                raise _not_stored()
+                raise not_stored()
             return self._erase(Erasure(slot=slot.number, erased_at=now), key)
 
     def erase_documents(
@@ -613,41 +445,8 @@ class Vault:
         slots.update({slot.subject: slot for slot in fresh})
         return slots, fresh
 
-    def _slot_of(self, view: IndexView, subject: bytes) -> Slot | None:
-        number = view.slot_of_subject(self._tokens.subject(subject))
-        slot = None if number is None else self._slots.find(number)
-        return slot if slot is not None and slot.number != INDEX_SLOT and slot.subject == subject else None
-
-    def _cipher(self, slot: Slot) -> AESGCM:
-        cipher = self._ciphers.get((slot.number, slot.generation))
-        if cipher is None:
-            if len(self._ciphers) >= CIPHERS_MAX:
-                self._ciphers.clear()
-            cipher = self._ciphers[slot.number, slot.generation] = AESGCM(slot.key)
-        return cipher
-
     def _record_token(self, record: int) -> bytes | None:
         return self._tokens.record(record) if record else None
-
-    def _is_live(self, view: IndexView, document: int) -> bool:
-        row = view.row(document)
-        return isinstance(row, SealedRow) and self._slots.find(row.slot) is not None
-
-    def _require_live(self, view: IndexView | IndexChange, document: int) -> SealedRow:
-        row = view.row(document)
-        if row is None:
-            raise _not_stored()
-        if isinstance(row, ErasedRow):
-            raise KeyErased(
-                "The document was erased",
-                why="Its key was destroyed on purpose",
-                do="Nothing can bring it back; the erasure certificate says when and by whom.",
-            )
-        return row
-
-    def _open_row(self, sealed: SealedRow) -> tuple[Slot, Row]:
-        slot = self._slots.require(sealed.slot, sealed.generation)
-        return slot, open_row(sealed, self._cipher(slot))
 
     def _open_document(self, row: Row) -> bytes:
         try:
@@ -661,47 +460,3 @@ class Vault:
             )
         except SealBroken as broken:
             raise Tampered(broken.what, why=broken.why, do=broken.do) from None
-
-    def _known(self, view: IndexView, resource_type: str, resource_id: str, stored: bytes) -> KnownDocument:
-        name = self._tokens.name(self.custodian, resource_type, resource_id)
-        sealed = [each for each in map(view.row, view.documents_named(name)) if isinstance(each, SealedRow)]
-        if not sealed:
-            return KnownDocument(0, is_newest=False)
-        _, row = self._open_row(sealed[-1])
-        made = record_commitment(
-            resource_type=resource_type, resource_id=resource_id, version=row.version, salt=row.salt, stored=stored
-        )
-        return KnownDocument(len(sealed), is_newest=made == row.commitment)
-
-    def _former(self, view: IndexView, document: StoredDocument) -> StoredDocument | None:
-        name = self._tokens.name(self.custodian, document.resource_type, document.resource_id)
-        earlier = [each for each in view.documents_named(name) if each < document.document]
-        return next(self._described(view, earlier[::-1]), None)
-
-    def _facts_of(self, view: IndexView, document: int) -> StoredDocument:
-        slot, row = self._open_row(self._require_live(view, document))
-        return _facts(document, slot.subject, row)
-
-    def _described(self, view: IndexView, documents: Sequence[int]) -> Iterator[StoredDocument]:
-        for document in documents:
-            sealed = view.row(document)
-            if isinstance(sealed, SealedRow):
-                slot, row = self._open_row(sealed)
-                yield _facts(document, slot.subject, row)
-
-
-def _facts(document: int, subject: bytes, row: Row) -> StoredDocument:
-    return StoredDocument(
-        document=document,
-        subject=subject,
-        resource_type=row.resource_type,
-        resource_id=row.resource_id,
-        version=row.version,
-        record=row.record,
-        commitment=row.commitment,
-        category=row.category,
-    )
-
-
-def _not_stored() -> NotStored:
-    return NotStored("Nothing is kept under this name", why="It is not in this vault", do="Check the name.")

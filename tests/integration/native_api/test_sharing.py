@@ -24,7 +24,7 @@ from vervain.sealing.notices import notice_digest
 from vervain.sealing.receipts import EntryProof, Opening, format_receipt, verify_receipt
 from vervain.sealing.release_requests import ReleaseRequest
 from vervain.sealing.trust import read_trust
-from vervain.vault.vault import NewDocument
+from vervain.vault.documents import NewDocument
 
 READ = Purpose.TREAT
 

@@ -9,7 +9,7 @@ from vervain.ledger.modules.consortium.messages import Role
 from vervain.node.desk import MemberDesk
 from vervain.node.founding import found_alone
 from vervain.node.node import Node
-from vervain.vault.vault import NewDocument
+from vervain.vault.documents import NewDocument
 
 NODE_NAME: Final = "hospital"
 

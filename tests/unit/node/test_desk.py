@@ -180,6 +180,24 @@ def test_refused_commit_is_told_and_can_be_tried_again(node: Node) -> None:
     assert [each.subject for each in records(node)] == [actor]
 
 
+def test_refused_commit_leaves_the_others_of_its_group_numbered(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Given a group of five transactions, one of them about a patient who is not registered.
+    When they are committed.
+    Then its refusal is told, the other documents have their numbers already, and nothing stays on its way.
+    """
+    monkeypatch.setattr(committing, "ENTRIES_PER_TRANSACTION", 1)
+    desk, wallet = desk_of(node), Wallet.create(node.chain)
+    actor = wallet.join(desk.organisation).actor
+    desk.keep([*documents(desk, 4), *documents(desk, 1, first=10, subject=actor)])
+    with pytest.raises(NotApplied):
+        desk.commit_kept()
+    require_one_each(node, 4)
+    desk.send(wallet.registration(desk.organisation))
+    assert desk.commit_kept() == 1
+    assert len(records(node)) == 5
+
+
 def test_send_all_tells_the_first_refusal(node: Node) -> None:
     """Given a message that is refused among others, then sending all of them says so."""
     desk, wallet = desk_of(node), Wallet.create(node.chain)

@@ -25,15 +25,15 @@ from vervain.ledger.modules.records import queries
 from vervain.ledger.modules.records.messages import DisputeRecord, MarkWrongPatient
 from vervain.node.committing import Committer
 from vervain.node.desk import MemberDesk
-from vervain.node.erasing import Eraser
+from vervain.node.erasing import ErasureDesk
 from vervain.node.founding import keep_member_keys
 from vervain.node.node import Node
 from vervain.node.sending import NotApplied
 from vervain.sdk.wallet import Wallet
 from vervain.sealing.keys import KemKey, SigningKey
+from vervain.vault.documents import NewDocument
 from vervain.vault.erasure import verify_certificate
 from vervain.vault.errors import KeyErased, NotStored, VaultError
-from vervain.vault.vault import NewDocument
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_tombstones_that_a_crash_left_over_are_put_on_the_ledger_later(
     desk.keep(documents(desk, 3, subject=subject))
     desk.commit_kept()
     with monkeypatch.context() as patched:
-        patched.setattr(Eraser, "settle", lambda self: None)
+        patched.setattr(ErasureDesk, "settle", lambda self: None)
         desk.erase_subject(subject)
     assert {each.status for each in records(node)} == {"current"}
     desk.commit_kept()

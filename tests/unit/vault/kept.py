@@ -5,9 +5,10 @@ from pathlib import Path
 
 from vervain.node.access import AccessLog
 from vervain.sealing.keys import SigningKey
+from vervain.vault.documents import NewDocument, StoredDocument
 from vervain.vault.key_holder import SoftwareKeyHolder
 from vervain.vault.slot_backups import SlotBackups
-from vervain.vault.vault import NewDocument, StoredDocument, Vault
+from vervain.vault.vault import Vault
 
 CHAIN = "test-" + "0" * 32
 CUSTODIAN = SigningKey(b"c" * 32)

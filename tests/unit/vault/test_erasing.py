@@ -13,12 +13,13 @@ from tests.unit.vault.kept import CHAIN, CUSTODIAN, HE, NOW, RETENTION_SECONDS, 
 from vervain.sealing.errors import SealBroken
 from vervain.sealing.keys import KemKey, SigningKey
 from vervain.storage.errors import StorageError
+from vervain.vault.documents import StoredDocument
 from vervain.vault.erasure import ErasureCertificate, verify_certificate
 from vervain.vault.errors import KeyErased, NotStored, VaultError
 from vervain.vault.index import IndexHead, SealedRow, open_row
 from vervain.vault.key_holder import ErasureKind
 from vervain.vault.releases import ReleaseEntry
-from vervain.vault.vault import StoredDocument, Vault
+from vervain.vault.vault import Vault
 
 
 def secrets_of(vault: Vault, documents: list[StoredDocument]) -> list[bytes]:

@@ -31,12 +31,13 @@ from vervain.sealing.read_requests import RecordSet, build_read_request, new_rec
 from vervain.sealing.release_requests import ReleaseRequest
 from vervain.sealing.wraps import WrapContext, unwrap
 from vervain.storage.errors import StorageError
+from vervain.vault.documents import NewDocument, StoredDocument
 from vervain.vault.errors import AskedTooOften, NotReleased, TooLargeToRelease
 from vervain.vault.key_holder import SoftwareKeyHolder
 from vervain.vault.notices import NoticeEntry, NoticeLog
 from vervain.vault.release import Release, ReleaseDesk
 from vervain.vault.releases import ReleaseEntry, ReleaseLog
-from vervain.vault.vault import NewDocument, StoredDocument, Vault
+from vervain.vault.vault import Vault
 
 READER, READER_KEM = SigningKey(b"r" * 32), KemKey(b"k" * 32)
 SECRET = b"x" * 32

@@ -14,6 +14,7 @@ from vervain.sealing.wraps import WrapContext, unwrap, unwrap_all
 from vervain.storage.errors import StorageError
 from vervain.vault import vault as vault_module
 from vervain.vault.accesses import AccessEntry
+from vervain.vault.documents import NewDocument
 from vervain.vault.errors import AlreadyStored, NotStored, Tampered, VaultError
 from vervain.vault.releases import ReleaseEntry
 from vervain.vault.vault import Vault
@@ -66,8 +67,26 @@ def test_record_numbers_may_come_later(tmp_path: Path) -> None:
         assert read(vault, vault.of_record(8)) == document(2).stored and list(vault.audit()) == []
 
 
+def test_what_waits_for_a_number_is_found_behind_what_has_one(tmp_path: Path) -> None:
+    """
+    Given documents of which all, none, and only the later one has a number.
+    When those without are asked for again and again. Then each is told until it has its number.
+    """
+    with Kept(tmp_path).open() as vault:
+        one = vault.put([document(1)])[0].document
+        assert [each.document for each in vault.unnumbered()] == [one]
+        vault.assign_records([(one, 7)])
+        assert list(vault.unnumbered()) == list(vault.unnumbered()) == []
+        two, three = (each.document for each in vault.put([document(2), document(3)]))
+        assert [each.document for each in vault.unnumbered()] == [two, three]
+        vault.assign_records([(three, 9)])
+        assert [each.document for each in vault.unnumbered()] == [two]
+        vault.assign_records([(two, 8)])
+        assert list(vault.unnumbered()) == []
+
+
 @pytest.mark.parametrize("batch", [[document(1)], [document(2), document(2)], [document(3), document(1)]], ids=len)
-def test_a_version_is_never_kept_twice(tmp_path: Path, batch: Sequence[vault_module.NewDocument]) -> None:
+def test_a_version_is_never_kept_twice(tmp_path: Path, batch: Sequence[NewDocument]) -> None:
     """Given version 1 of a document. When kept again, or a batch names one twice.
 
     Then refused, and nothing is added.

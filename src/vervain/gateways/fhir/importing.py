@@ -39,7 +39,7 @@ from vervain.node.node import Node
 from vervain.sdk.wallet import HandedRecord, Wallet
 from vervain.sdk.wallet_file import Relationship
 from vervain.sealing.keys import KemKey, SigningKey, read_private_file, write_private_file
-from vervain.vault.vault import NewDocument
+from vervain.vault.documents import NewDocument
 
 BATCH_DOCUMENTS: Final = 500  # kept in one durable step
 ORGANISATIONS_BYTES_MAX: Final = 16 * 2**20
