@@ -61,7 +61,7 @@ class NoKey(Row, frozen=True, kw_only=True):
 
 NOTES: Final = Table(name="note.notes", number=1201, row=Note, key=(8,))
 COUNTS: Final = Table(name="note.counts", number=1202, row=Count, key=(1,), proved=True)
-REVOKED: Final = Table(name="note.revoked", number=1203, row=NoKey, key=(32,))
+WITHDRAWN: Final = Table(name="note.withdrawn", number=1203, row=NoKey, key=(32,))
 
 
 def write_note(context: Context, message: WriteNote) -> None:
@@ -94,7 +94,7 @@ MODULE: Final = Module(
     name="note",
     number=12,
     handlers={WriteNote: write_note},
-    tables=(NOTES, COUNTS, REVOKED),
+    tables=(NOTES, COUNTS, WITHDRAWN),
     events=(NoteWritten,),
     reasons=NoteReason,
     queries={"note.newest": Query(arguments=NoArguments, answer=newest, summary="How many notes there are.")},
@@ -106,7 +106,7 @@ MODULE: Final = Module(
 
 def _organisation(store: Store, actor: bytes, key: bytes) -> bytes | None:
     """Every key counts for the actor made from it, which is its own organisation."""
-    return actor if actor == actor_id(key) and not REVOKED.has(store, key) else None
+    return actor if actor == actor_id(key) and not WITHDRAWN.has(store, key) else None
 
 
 def _validators(_store: Store) -> tuple[Validator, ...]:

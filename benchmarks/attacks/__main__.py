@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.attacks.chain import Workload
+from benchmarks.attacks.chain import Runs, Workload
 from benchmarks.attacks.leaks import Leak
 from benchmarks.attacks.running import Report, attack
 
@@ -20,10 +20,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--patients", type=int, default=1_000)
     parser.add_argument("--organisations", type=int, default=5)
     parser.add_argument("--names", type=int, default=1_000_000, help="size of the dictionary; 0 leaves it out")
+    parser.add_argument("--processes", type=int, default=2, help="how many share the dictionary")
     parser.add_argument("--leak", type=Leak, choices=list(Leak), default=Leak.NONE, help="plant a leak")
     parser.add_argument("--share-days", type=int, default=0, help="days over which patients decide to share")
-    parser.add_argument("--sicker-everywhere", action="store_true", help="record counts agree between organisations")
-    parser.add_argument("--one-by-one", action="store_true", help="import each file by a run of its own")
+    parser.add_argument(
+        "--sickest", type=int, default=1, help="how many times as many encounters the sickest has, everywhere"
+    )
+    parser.add_argument("--pool", type=int, default=0, help="for how many patients each custodian waits")
+    parser.add_argument(
+        "--runs", type=Runs, choices=list(Runs), default=Runs.ORGANISATION, help="what is imported in a run of its own"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, help="keep the chain here")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, the last is the summary")
@@ -33,8 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
         organisations=asked.organisations,
         leak=asked.leak,
         share_days=asked.share_days,
-        sicker_everywhere=asked.sicker_everywhere,
-        one_by_one=asked.one_by_one,
+        sickest=asked.sickest,
+        pool=asked.pool,
+        runs=asked.runs,
         seed=asked.seed,
     )
     with tempfile.TemporaryDirectory(prefix="vervain-attacks-") as place:
@@ -42,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             asked.data or Path(place) / "chain",
             workload,
             names=asked.names,
+            processes=asked.processes,
             progress=lambda what: print(what, file=sys.stderr, flush=True),
         )
     _tell(report, as_json=asked.json)

@@ -24,7 +24,7 @@ from benchmarks.attacks.verdict import Verdict
 
 BINS: Final = 24
 TELLING_MAX: Final = 8  # features that the trained attack uses
-TRAINED_PAIRS_MAX: Final = 3  # pairs of organisations on which the two slow attacks run
+TRAINED_PAIRS_MAX: Final = 10  # pairs of organisations on which the two slow attacks run
 MISSING: Final = -1.0
 
 Ranks = dict[str, list[float]]

@@ -6,7 +6,7 @@ Each leak alters the real importer, desk or wallet while a chain is made, and pu
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from hashlib import sha256
 from types import SimpleNamespace
@@ -16,7 +16,6 @@ from unittest.mock import patch
 import msgspec
 
 from vervain.gateways.fhir import importing
-from vervain.node import desk
 from vervain.sdk import wallet as wallet_module
 from vervain.sealing import derivation
 
@@ -28,6 +27,7 @@ class Leak(StrEnum):
     NAME = "name"  # master secrets are SHA-256 of name and birth date
     ORDER = "order"  # patients are registered and records committed in the order of the files
     CATEGORY_SECRET = "category-secret"  # one category secret for all of a patient's relationships
+    CARELESS = "careless"  # names and order at once: for both kinds of attack
     READER_KEY = "reader-key"  # a reader has its keys wrapped to one X25519 key for all of a patient's grants
 
 
@@ -51,21 +51,29 @@ def planted(leak: Leak, people: Mapping[str, Person]) -> Iterator[None]:
 
     A reader's *signing* key cannot be used twice: the ledger refuses the second grant.
     """
-    if leak is Leak.NAME:
-        with _name_derived(people):
-            yield
-    elif leak is Leak.ORDER:
-        unshuffled = SimpleNamespace(SystemRandom=lambda: SimpleNamespace(shuffle=lambda items: None))
-        unshuffled.token_bytes = secrets.token_bytes
-        with patch.object(importing, "secrets", unshuffled), patch.object(desk, "secrets", unshuffled):
-            yield
-    elif leak is Leak.CATEGORY_SECRET:
-        everywhere = bytes(derivation.COUNTERPARTY_BYTES)
-        with patch.object(
-            wallet_module, "category_secret", lambda master, _: derivation.category_secret(master, everywhere)
-        ):
-            yield
-    else:
+    with ExitStack() as wrong:
+        if leak in (Leak.NAME, Leak.CARELESS):
+            wrong.enter_context(_name_derived(people))
+        if leak in (Leak.ORDER, Leak.CARELESS):
+            wrong.enter_context(_unshuffled())
+        if leak is Leak.CATEGORY_SECRET:
+            wrong.enter_context(_one_category_secret())
+        yield
+
+
+@contextmanager
+def _unshuffled() -> Iterator[None]:
+    still = SimpleNamespace(shuffle=lambda items: None)
+    with patch.object(secrets, "SystemRandom", lambda: still):
+        yield
+
+
+@contextmanager
+def _one_category_secret() -> Iterator[None]:
+    everywhere = bytes(derivation.COUNTERPARTY_BYTES)
+    with patch.object(
+        wallet_module, "category_secret", lambda master, _: derivation.category_secret(master, everywhere)
+    ):
         yield
 
 

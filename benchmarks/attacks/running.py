@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 
@@ -42,7 +43,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def attack(
-    root: Path, workload: Workload, *, names: int, progress: Callable[[str], None] = lambda what: None
+    root: Path,
+    workload: Workload,
+    *,
+    names: int,
+    processes: int = 1,
+    progress: Callable[[str], None] = lambda what: None,
 ) -> Report:
     """Make a chain in `root` and run every attack on it.
 
@@ -50,15 +56,20 @@ def attack(
         root: A directory that does not exist yet.
         workload: How the chain is made.
         names: Size of the dictionary; 0 leaves it out.
+        processes: How many share the dictionary.
         progress: Told what is done.
     """
+    started = monotonic()
     truth = make_chain(root, workload, progress)
+    progress(f"chain made in {monotonic() - started:.0f} s")
     view = read_agreed(root)
     progress(f"{sum(map(len, view.organisations.values()))} pseudonyms, {len(view.values)} values read")
+    started = monotonic()
     verdicts = join_all(view, truth, seed=workload.seed)
-    progress(f"{len(verdicts)} ways to join tried")
+    progress(f"{len(verdicts)} ways to join tried in {monotonic() - started:.0f} s")
     if names:
-        verdicts.append(dictionary_attack(view, truth, names))
-        progress(f"{names} names tried")
+        started = monotonic()
+        verdicts.append(dictionary_attack(view, truth, names, processes=processes))
+        progress(f"{names} names tried in {monotonic() - started:.0f} s")
     verdicts.sort(key=lambda each: -each.accuracy)
     return Report(workload=workload, verdicts=tuple(verdicts))

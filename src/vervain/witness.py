@@ -294,10 +294,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse_submitter(text: str) -> Submitter:
     """Return the submitter that `NAME=KEY` says, the key in base64.
 
-    Raises: DamagedProof when the key is no base64.
+    Raises: WitnessError.
     """
-    name, _, key = text.partition("=")
-    return Submitter(name=name, key=from_base64(key))
+    name, _, encoded = text.partition("=")
+    try:
+        return msgspec.convert({"name": name, "key": from_base64(encoded)}, Submitter)
+    except (msgspec.ValidationError, DamagedProof):
+        raise WitnessError(
+            f"{text} does not say who may submit",
+            why="It must be NAME=KEY: a name without spaces and without +, and a public key of 32 bytes in base64",
+            do="Take it from the line that `vervain init` printed, or ask the validator.",
+        ) from None
 
 
 if __name__ == "__main__":

@@ -414,8 +414,9 @@ def test_changed_byte_of_the_genesis_file_is_named_exactly(whole: Directory, cou
 
 def test_changed_settings_and_imports_are_told_when_they_cannot_be_read(whole: Directory) -> None:
     """Given one changed byte of settings or of what the import keeps, then it is named, or is another valid value."""
-    wallets = sorted((whole.directory.imports / "wallets").iterdir())
-    for path in (whole.directory.settings, whole.directory.imports / "organisations.json", *wallets):
+    imports = whole.directory.imports
+    kept = [imports / "organisations.json", imports / "people.json", *sorted((imports / "wallets").iterdir())]
+    for path in (whole.directory.settings, *kept):
         named = 0
         for offset, mask in flips(path, FLIPS * 2, 12):
             with flipped(path, offset, mask):

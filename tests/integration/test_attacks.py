@@ -7,27 +7,82 @@ attack's upper bound is below it.
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from benchmarks.attacks.chain import Workload
+from benchmarks.attacks.agreed import read_agreed
+from benchmarks.attacks.chain import Runs, Workload, make_chain, write_files
+from benchmarks.attacks.dictionary import dictionary_attack
 from benchmarks.attacks.leaks import Leak
 from benchmarks.attacks.running import attack
 from benchmarks.attacks.verdict import Verdict, wilson
+from tests.integration.imports import resources_of
 
-NAMES = 10_000
+NAMES = 1_000
 
 
-def test_honest_build_is_not_joined(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("runs", "pool"), [(Runs.ORGANISATION, 0), (Runs.TOGETHER, 0), (Runs.PATIENT, 60)], ids=lambda each: str(each)
+)
+def test_honest_build_is_not_joined(tmp_path: Path, runs: Runs, pool: int) -> None:
     """
-    Given 60 patients at 3 organisations, imported and sharing as they should.
+    Given 60 patients at 3 organisations, imported in the same order by runs of each organisation's own, by one run of
+    all, or patient by patient into a pool; and sharing as they should.
     When every attack runs, and a dictionary that holds all of them.
     Then none certainly beats the bar, and the dictionary finds nobody.
     """
-    report = attack(tmp_path / "chain", Workload(patients=60, organisations=3), names=NAMES)
+    workload = Workload(patients=60, organisations=3, runs=runs, pool=pool)
+    report = attack(tmp_path / "chain", workload, names=NAMES)
     assert not report.is_leaking, report.told()
     (dictionary,) = (each for each in report.verdicts if each.attack.startswith("dictionary"))
     assert (dictionary.correct, dictionary.trials) == (0, 60)
     assert len(report.verdicts) > 40
+
+
+def test_each_organisation_imports_its_own_encounters(tmp_path: Path) -> None:
+    """
+    Given the files for runs of each organisation's own, and those of the same patients for one run.
+    When both are read.
+    Then each organisation has every patient in the same order, no encounter but its own, and together nothing is lost.
+    """
+    apart = Workload(patients=4, organisations=3, runs=Runs.ORGANISATION)
+    _, runs = write_files(tmp_path / "apart", apart)
+    _, (whole,) = write_files(tmp_path / "whole", msgspec.structs.replace(apart, runs=Runs.TOGETHER))
+    assert [[file.name for file in run] for run in runs] == [[file.name for file in whole]] * 3
+    for number, file in enumerate(whole):
+        parts = [resources_of(run[number]) for run in runs]
+        providers = [{str(each["serviceProvider"]) for each in part if "serviceProvider" in each} for part in parts]
+        assert [len(each) for each in providers] == [1, 1, 1] and len(set().union(*providers)) == 3
+        keys = [{(each["resourceType"], each["id"]) for each in part} for part in parts]
+        assert set.intersection(*keys) == {key for key in keys[0] if key[0] == "Patient"}
+        assert set.union(*keys) == {(each["resourceType"], each["id"]) for each in resources_of(file)}
+
+
+def test_patients_imported_one_by_one_are_joined(tmp_path: Path) -> None:
+    """Given each patient imported by a run of its own without a pool, then time joins nearly everybody: the limit."""
+    workload = Workload(patients=20, organisations=2, runs=Runs.PATIENT)
+    report = attack(tmp_path / "chain", workload, names=0)
+    assert report.verdicts[0].accuracy > 0.9 and report.is_leaking
+
+
+def test_careless_build_is_caught_by_both(tmp_path: Path) -> None:
+    """
+    Given the planted build that derives secrets from names and commits in the order of the files.
+    When both kinds of attack run.
+    Then the dictionary finds everybody, and order joins everybody.
+    """
+    workload = Workload(patients=20, organisations=2, runs=Runs.ORGANISATION, leak=Leak.CARELESS)
+    report = attack(tmp_path / "chain", workload, names=1_000)
+    reached = {each.attack: each.accuracy for each in report.verdicts if each.is_found}
+    assert reached["dictionary of 1000 names"] == reached["by identity.register: order first"] == 1.0
+
+
+def test_dictionary_is_the_same_in_processes(tmp_path: Path) -> None:
+    """Given a build that derives secrets from names, then processes of its own find the same people."""
+    truth = make_chain(tmp_path / "chain", Workload(patients=5, organisations=2, leak=Leak.NAME))
+    view = read_agreed(tmp_path / "chain")
+    alone, shared = (dictionary_attack(view, truth, 1_100, processes=count) for count in (1, 2))
+    assert alone == shared and alone.correct == 5
 
 
 @pytest.mark.parametrize(
@@ -62,11 +117,36 @@ def test_verdict_tells_found_below_and_too_few() -> None:
     assert Verdict(attack="a", correct=400, trials=10_000, base=0.001).is_found
 
 
+FULL_SIZE = {
+    "each organisation in a run of its own": Workload(patients=1_000, organisations=5, runs=Runs.ORGANISATION),
+    "one run of all": Workload(patients=1_000, organisations=5),
+    "consents over a week": Workload(patients=1_000, organisations=5, runs=Runs.ORGANISATION, share_days=7),
+    "the sick have more records everywhere": Workload(
+        patients=1_000, organisations=5, runs=Runs.ORGANISATION, sickest=4
+    ),
+    "patient by patient into a pool": Workload(patients=1_000, organisations=5, runs=Runs.PATIENT, pool=500),
+}
+
+
 @pytest.mark.prove
-def test_honest_build_at_full_size(tmp_path: Path) -> None:
-    """Given 1,000 patients at 5 organisations and 10^6 names, then every attack's 95 % upper bound is below the bar."""
-    report = attack(tmp_path / "chain", Workload(patients=1_000, organisations=5), names=1_000_000)
+@pytest.mark.parametrize("scenario", FULL_SIZE)
+def test_honest_build_at_full_size(tmp_path: Path, scenario: str) -> None:
+    """Given 1,000 patients at 5 organisations, then every attack's 95 % upper bound is below the bar."""
+    report = attack(tmp_path / "chain", FULL_SIZE[scenario], names=0)
     assert report.is_below_bar, report.told()
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("leak", [Leak.NONE, Leak.CARELESS])
+def test_million_names(tmp_path: Path, leak: Leak) -> None:
+    """Given 10^6 names, then the honest build's patients are not found; the careless build is caught by both."""
+    workload = Workload(patients=1_000, organisations=5, runs=Runs.ORGANISATION, leak=leak)
+    report = attack(tmp_path / "chain", workload, names=1_000_000, processes=2)
+    reached = {each.attack: each.accuracy for each in report.verdicts}
+    if leak is Leak.NONE:
+        assert report.is_below_bar and reached["dictionary of 1000000 names"] == 0.0, report.told()
+    else:
+        assert reached["dictionary of 1000000 names"] == reached["by identity.register: order first"] == 1.0
 
 
 @pytest.mark.prove
@@ -74,5 +154,5 @@ def test_honest_build_at_full_size(tmp_path: Path) -> None:
 def test_planted_leaks_at_size(tmp_path: Path, leak: Leak) -> None:
     """Given each planted leak with 200 patients at 3 organisations, then it is found."""
     workload = Workload(patients=200, organisations=3, leak=leak)
-    report = attack(tmp_path / "chain", workload, names=100_000 if leak is Leak.NAME else 0)
+    report = attack(tmp_path / "chain", workload, names=100_000 if leak in (Leak.NAME, Leak.CARELESS) else 0)
     assert report.is_leaking, report.told()

@@ -16,6 +16,7 @@ from vervain.sealing.keys import SigningKey, read_signing_key
 from vervain.sealing.signing import build_transaction
 
 DONE, REFUSED, USAGE, DAMAGED, UNAVAILABLE = range(5)
+SLOT_KEYS = "slot-backup-keys"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,9 @@ def test_init_twice_is_a_usage_error(imported: Path) -> None:
 def test_wrong_arguments_are_usage_errors(imported: Path) -> None:
     """Given no data directory, an unknown option, or no chain, then the exit code is 2 or 4, never 0."""
     assert vervain("import", "x.json", "--json").code != DONE
-    assert vervain("audit", "--data", imported / "nowhere", "--json").code not in (DONE, REFUSED)
+    nowhere = vervain("audit", "--data", imported / "nowhere", "--json")
+    assert nowhere.code == USAGE
+    assert nowhere.last["error"]["what"] == f"The directory {imported / 'nowhere'} does not exist"
     assert vervain("rebuild", "--data", imported / "nowhere", "--json").code == USAGE
     absent = vervain("import", imported / "nowhere", "--data", imported / "node")
     assert absent.code == USAGE
@@ -81,6 +84,124 @@ def test_backup_names_the_folder_that_is_in_its_way(imported: Path, tmp_path: Pa
         ran = vervain("backup", tmp_path / target, "--data", imported / "node", "--keys-to", tmp_path / keys, "--json")
         assert ran.code == USAGE and ran.last["error"]["what"] == f"{tmp_path / 'saved'} is already there"
     assert [path.name for path in tmp_path.iterdir()] == ["saved"] and not any((tmp_path / "saved").iterdir())
+
+
+def test_init_refuses_what_no_node_could_start(tmp_path: Path) -> None:
+    """
+    Given a name, chain, register entry or port that no node could start with, or a directory that is not empty.
+    When a chain is founded.
+    Then the usage is refused in words, and nothing is written: the same directory is founded afterwards.
+    """
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes").write_text("mine")
+    refused = {
+        ("node", "--name", "a" * 22): f"The name of the node cannot be '{'a' * 22}'",
+        ("node", "--name", "St Anna"): "The name of the node cannot be 'St Anna'",
+        ("node", "--chain", "River side"): "The chain cannot be 'River side'",
+        ("node", "--register-entry", ""): "The register entry cannot be empty",
+        ("node", "--port", "99999"): "The port cannot be 99999",
+        ("node", "--port", "-1"): "The port cannot be -1",
+        ("full",): f"{tmp_path / 'full'} is not empty",
+    }
+    for (folder, *options), what in refused.items():
+        ran = vervain("init", "--data", tmp_path / folder, *options, "--json")
+        assert (ran.code, ran.last["error"]["what"]) == (USAGE, what)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["full", "notes"]
+    assert vervain("init", "--data", tmp_path / "node", "--name", 'st"an\\na', "--json").code == DONE
+    assert vervain("rebuild", "--data", tmp_path / "node", "--json").code == DONE
+
+
+def test_backup_and_restore_keep_secrets_apart(imported: Path, tmp_path: Path) -> None:
+    """
+    Given imported patients.
+    When the node is backed up with its keys beside, and restored from the two.
+    Then no wallet, token key, category secret or private key is in the backup, and the restored node knows everybody.
+    """
+    node, saved, keys = imported / "node", tmp_path / "saved", tmp_path / "keys"
+    ran = vervain("backup", saved, "--data", node, "--keys-to", keys, "--json")
+    assert ran.code == DONE and (ran.last["target"], ran.last["keys"]) == (str(saved), str(keys)), ran.err
+    secret = {path.relative_to(node) for path in node.rglob("*") if _is_secret(path)}
+    assert {path.suffix for path in secret} == {".key", ".secrets", ".wallet"}
+    assert {path.relative_to(keys) for path in keys.rglob("*") if path.is_file()} == secret
+    assert [path for path in saved.rglob("*") if _is_secret(path)] == []
+    kept = b"".join(path.read_bytes() for path in sorted(saved.rglob("*")) if path.is_file())
+    assert [path for path in secret if (node / path).read_bytes().strip() in kept] == []
+    restored = ("restore", saved, "--data", tmp_path / "second", "--keys", keys, "--slot-keys", node / SLOT_KEYS)
+    ran = vervain(*restored, "--json")
+    assert ran.code == DONE, ran.out
+    assert {path: (tmp_path / "second" / path).read_bytes() for path in secret} == {
+        path: (node / path).read_bytes() for path in secret
+    }
+    assert vervain("audit", "--data", tmp_path / "second", "--json").last["clean"]
+    ran = vervain("import", imported / "files", "--data", tmp_path / "second", "--json")
+    assert (ran.last["committed"], ran.last["already"]) == (0, ran.last["resources"])
+    ran = vervain(*restored, "--json")
+    assert (ran.code, ran.last["error"]["what"]) == (USAGE, f"{tmp_path / 'second'} is already there")
+
+
+def _is_secret(path: Path) -> bool:
+    """Keys of slots are neither in the backup nor among the keys: they have a place of their own."""
+    return path.suffix in (".key", ".secrets", ".wallet") and path.parent.name not in (SLOT_KEYS, "slot-keys")
+
+
+def test_backup_refuses_places_inside_one_another(imported: Path, tmp_path: Path) -> None:
+    """Given two of backup, keys, node and slots' keys in one another, then the usage is refused and nothing is made."""
+    shutil.copytree(imported / "node", tmp_path / "node")
+    saved, node = tmp_path / "saved", tmp_path / "node"
+    for target, keys in (
+        (saved, saved / "keys"),
+        (saved, saved),
+        (saved / "backup", saved),
+        (node / "saved", tmp_path / "keys"),
+        (saved, node / SLOT_KEYS / "keys"),
+        (tmp_path / "x" / ".." / "saved", saved / "keys"),
+    ):
+        ran = vervain("backup", target, "--data", node, "--keys-to", keys, "--json")
+        assert ran.code == USAGE and "for" in ran.last["error"]["what"], ran.out
+    assert [path.name for path in tmp_path.iterdir()] == ["node"]
+
+
+def test_restore_checks_its_folders_first(imported: Path, tmp_path: Path) -> None:
+    """
+    Given a backup.
+    When it is restored with folders that do not exist, or are not what they should be.
+    Then the usage is refused, the folder is named, and nothing is made.
+    """
+    saved, keys, slots = tmp_path / "saved", tmp_path / "keys", imported / "node" / SLOT_KEYS
+    assert vervain("backup", saved, "--data", imported / "node", "--keys-to", keys).code == DONE
+    for source, own, slot, what in (
+        (saved, tmp_path / "no", slots, f"{tmp_path / 'no'} does not hold the keys of this backup"),
+        (saved, keys, keys, f"{keys} does not hold the keys of this backup's slots"),
+        (imported, keys, slots, f"{imported} is not a finished backup"),
+    ):
+        data = tmp_path / "second"
+        ran = vervain("restore", source, "--data", data, "--keys", own, "--slot-keys", slot, "--json")
+        assert (ran.code, ran.last["error"]["what"]) == (USAGE, what)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keys", "saved"]
+
+
+def test_a_directory_in_use_is_unavailable(imported: Path, url: str) -> None:
+    """Given a node that runs, then a backup of its directory is unavailable for now, not damaged."""
+    assert url
+    ran = vervain("backup", imported / "of-served", "--data", imported / "served", "--json")
+    assert (ran.code, ran.last["error"]["what"]) == (UNAVAILABLE, "Another process is using this data directory")
+    assert not (imported / "of-served").exists()
+
+
+def test_addresses_and_arguments_are_refused_in_words(tmp_path: Path) -> None:
+    """Given what is no address, a missing option or a negative index, then it is told in words, without a traceback."""
+    for url, why in (
+        ("foo", "It does not begin with http:// or https://"),
+        ("http://127.0.0.1:notaport", "Invalid port: 'notaport'"),
+        ("http://127.0.0.1:99999", "A port is 1 to 65535"),
+    ):
+        ran = vervain("trust", "--url", url, "--json")
+        assert (ran.code, ran.last["error"]["what"]) == (USAGE, f"{url} is not a node's address")
+        assert ran.last["error"]["why"] == why
+    left_out = vervain("verify", tmp_path / "one.receipt")
+    assert left_out.code == USAGE and "--trust is missing." in left_out.err
+    negative = vervain("receipt", "--", "-1")
+    assert negative.code == USAGE and "Must be >= 0" in negative.err
 
 
 def test_import_with_a_pool_tells_what_waits(imported: Path, tmp_path: Path) -> None:
@@ -138,7 +259,11 @@ def test_keys_are_made_and_shown(tmp_path: Path) -> None:
     assert made.code == shown.code == DONE and made.last == shown.last
     assert set(shown.last) == {"actor", "key", "kem_key"}
     assert read_signing_key(tmp_path / "keys" / "signing.key").actor.hex() == shown.last["actor"]
-    assert vervain("keys", "show", tmp_path / "nothing", "--json").code != DONE
+    missing = vervain("keys", "show", tmp_path / "nothing", "--json")
+    assert (
+        missing.code == USAGE
+        and missing.last["error"]["what"] == f"The directory {tmp_path / 'nothing'} does not exist"
+    )
 
 
 def test_submit_query_receipt_verify_against_a_running_node(imported: Path, url: str, tmp_path: Path) -> None:
@@ -155,7 +280,7 @@ def test_submit_query_receipt_verify_against_a_running_node(imported: Path, url:
         "There is no such question.\nThe node lists its questions at /v1/queries.\n",
     )
     other_form = vervain("query", "records.record", "--url", url, "--json")
-    assert other_form.code == REFUSED and other_form.last["error"]["what"] == "These are not the question's arguments"
+    assert other_form.code == USAGE and other_form.last["error"]["what"] == "These are not the question's arguments"
     assert f"is ready at {url}\n" in (imported / "log").read_text()
     assert vervain("query", "consortium.members", "{", "--url", url, "--json").code == USAGE
     import httpx
@@ -168,6 +293,10 @@ def test_submit_query_receipt_verify_against_a_running_node(imported: Path, url:
     forged = vervain("submit", tmp_path / "forged", "--url", url, "--json")
     assert (forged.code, forged.last) == (REFUSED, {"submitted": 1, "applied": 0})
     assert vervain("submit", tmp_path / "absent", "--url", url, "--json").code == USAGE
+    (tmp_path / "notes.md").write_text("# Notes\n\nNot a transaction.\n")
+    notes = vervain("submit", tmp_path / "notes.md", "--url", url, "--json")
+    assert notes.code == USAGE
+    assert notes.last["error"]["what"] == f"{tmp_path / 'notes.md'} does not hold a signed transaction"
     leaf = next(line for line in good.out.splitlines() if "leaf_index" in line)
     import json
 
@@ -183,6 +312,8 @@ def _receipt_of(leaf: int, url: str, place: Path) -> None:
     printed = vervain("receipt", leaf, "--url", url, "--json")
     assert printed.code == DONE and printed.last["receipt"].startswith("c2sp.org/tlog-proof@v1\n")
     assert vervain("receipt", 10**6, "--url", url, "--json").code == REFUSED
+    nowhere = vervain("receipt", leaf, "--url", url, "--out", place / "no" / "x", "--json")
+    assert (nowhere.code, nowhere.last["error"]["what"]) == (USAGE, f"{place / 'no' / 'x'} cannot be used")
     told = vervain("verify", receipt, "--trust", trust, "--json")
     assert told.code == DONE and told.last["verdict"] == "applied" and told.last["index"] == leaf
     receipt.write_bytes(receipt.read_bytes().replace(b'"code":0', b'"code":9'))
@@ -198,6 +329,7 @@ def test_no_node_is_unavailable(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     ran = vervain("query", "consortium.members", "--url", url, "--json")
     assert ran.code == UNAVAILABLE and set(ran.last["error"]) == {"what", "why", "do"}
+    assert ran.last["error"]["why"] == "Nothing answers at this address"
     assert ran.last["error"]["do"] == "Start the node, or check its address (--url on the command line)."
 
 
@@ -217,7 +349,11 @@ def test_witness_is_told_what_to_watch(tmp_path: Path) -> None:
     told = vervain("witness", "watch", tmp_path / "w", chain, f"st-anna={key}")
     assert told.code == DONE and told.out.startswith(f"Watching {chain}: st-anna may submit.")
     settings = (tmp_path / "w" / "witness.json").read_bytes()
+    wrong = vervain("witness", "watch", tmp_path / "w", chain, "st-anna", "--json")
+    assert (wrong.code, wrong.last["error"]["what"]) == (USAGE, "st-anna does not say who may submit")
+    assert "NAME=KEY" in wrong.last["error"]["why"]
+    assert vervain("witness", "serve", tmp_path / "nothing").code == USAGE
     for folder, submitter in ((tmp_path / "w", "st-anna=short"), (tmp_path / "nothing", f"st-anna={key}")):
         refused = vervain("witness", "watch", folder, chain, submitter, "--json")
-        assert refused.code == REFUSED and set(refused.last["error"]) == {"what", "why", "do"}
+        assert refused.code == USAGE and set(refused.last["error"]) == {"what", "why", "do"}
     assert (tmp_path / "w" / "witness.json").read_bytes() == settings

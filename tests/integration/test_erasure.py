@@ -20,7 +20,7 @@ from vervain.node.node import Node
 from vervain.readmodel.queries import RecordRow, records_of
 from vervain.sealing.receipts import format_receipt
 from vervain.vault.documents import StoredDocument
-from vervain.vault.erasure import SignedErasureCertificate, verify_certificate
+from vervain.vault.erasure_certificates import SignedErasureCertificate, verify_certificate
 from vervain.vault.errors import KeyErased, NotReleased, NotStored
 from vervain.vault.index import SealedRow, open_row
 from vervain.vault.key_holder import ErasureKind

@@ -13,7 +13,9 @@ from tests.integration.imports import distinct, found, resources_of, write_bundl
 from tests.unit.gateways.fhir.sample_files import BUNDLES, needs_samples
 from vervain.gateways.fhir.bundle import read_fhir_file
 from vervain.gateways.fhir.importing import Importer, files_of
+from vervain.gateways.fhir.reading import FILES_WORTH_A_PROCESS, READERS
 from vervain.gateways.fhir.synthetic import generate_bundle
+from vervain.gateways.fhir.workers import Worker
 from vervain.ledger.machine.store import Store
 from vervain.ledger.modules.identity import queries as identity
 from vervain.node.audit import audit_node
@@ -218,6 +220,123 @@ def test_interrupted_import_goes_on(root: Path, files: list[Path], point: str, m
     _require_whole(root, files)
 
 
+@pytest.mark.parametrize("pool", [0, 2])
+@pytest.mark.parametrize("point", ["register", "number", "wrap"])
+def test_pooled_import_that_broke_off_completes_every_wallet(
+    root: Path, files: list[Path], point: str, pool: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Given a patient who waited in a pool, and the run that filled it and broke off.
+    When a run with nothing new has ended, with the pool or without.
+    Then both wallets hold their records, nothing waits, and nothing is left of the mark.
+    """
+    with Node(root) as node:
+        Importer(node, pool=2).run(files[:1])
+    with Node(root) as node:
+        _break_at(point, node, monkeypatch)
+        with pytest.raises(PulledPlug):
+            Importer(node, pool=2).run(files[1:2])
+        monkeypatch.undo()
+    with Node(root) as node:
+        summary = Importer(node, pool=pool).run(files[1:2])
+        wallets = [Wallet.load(path, chain=node.chain) for path in (node.directory.imports / "wallets").iterdir()]
+        assert summary.waiting == 0 and not (node.directory.imports / "unfinished.json").exists()
+        assert sum(len(opened(wallet, node)) for wallet in wallets) == len(distinct(files[:2])) - 4
+        assert len(wallets) == 2 and len(all_records(node)) == len(distinct(files[:2]))
+    _require_whole(root, files)
+
+
+def test_a_run_that_broke_off_is_gone_on_with_before_anybody_new(
+    root: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Given a full pool whose registrations broke off.
+    When a run brings a third patient.
+    Then those two are registered and committed to, and the third waits: nobody new is swept along.
+    """
+    with Node(root) as node:
+        _break_at("register", node, monkeypatch)
+        with pytest.raises(PulledPlug):
+            Importer(node, pool=2).run(files[:2])
+        monkeypatch.undo()
+    both = len(distinct(files[:2]))
+    with Node(root) as node:
+        summary = Importer(node, pool=2).run(files[2:])
+    assert (summary.committed, summary.waiting) == (both, len(distinct(files)) - both)
+    _require_whole(root, files)
+
+
+def test_known_patients_do_not_fill_a_pool_of_new_ones(root: Path, files: list[Path]) -> None:
+    """
+    Given a patient who is registered, with further documents at both custodians, and a new one; a pool of two.
+    When they are imported. Then nobody is registered and all waits: each would be the only one of a kind.
+    When a second new one comes. Then all waits still, for the one known patient; a run without a pool commits.
+    """
+    with Node(root) as node:
+        Importer(node).run(files[:1])
+        before = len(all_records(node))
+    further = _change_encounters(files[0])
+    with Node(root) as node:
+        alone = Importer(node, pool=2).run(files[:2])
+        third = Importer(node, pool=2).run(files[2:])
+        assert len(all_records(node)) == before
+        last = Importer(node).run([])
+        assert len(all_records(node)) == len(distinct(files)) + further
+    assert (alone.committed, alone.waiting) == (0, len(distinct(files[:2])) - before + further)
+    assert (third.committed, third.waiting) == (0, len(distinct(files)) - before + further)
+    assert (last.committed, last.waiting) == (third.waiting, 0)
+
+
+def test_known_patients_wait_for_one_another(root: Path, files: list[Path]) -> None:
+    """
+    Given three patients who are registered; a pool of two.
+    When one has a further document. Then it waits. When another has one, too. Then both are committed to.
+    """
+    with Node(root) as node:
+        Importer(node).run(files)
+    _change(files[0])
+    with Node(root) as node:
+        one = Importer(node, pool=2).run(files)
+        _change(files[1])
+        two = Importer(node, pool=2).run(files)
+    assert (one.committed, one.waiting, two.committed, two.waiting) == (0, 1, 2, 0)
+
+
+def _change(file: Path) -> None:
+    """Give a patient a further version of one document."""
+    changed = file.read_bytes().replace(b'"clinicalStatus"', b' "clinicalStatus"', 1)
+    assert changed != file.read_bytes()
+    file.write_bytes(changed)
+
+
+def _change_encounters(file: Path) -> int:
+    """Give a patient a further version of every encounter, so at all custodians; return how many."""
+    before = file.read_bytes()
+    type_ = b'"resourceType": "Encounter"'
+    file.write_bytes(before.replace(type_, b" " + type_))
+    return before.count(type_)
+
+
+def test_a_process_ends_with_an_import_that_broke_off(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given files enough for processes. When keeping raises, and the error is held. Then no process is left."""
+    files = write_bundles(tmp_path / "many", FILES_WORTH_A_PROCESS + 4)
+    started: list[Worker] = []
+    begin = Worker.__init__
+
+    def begin_and_note(worker: Worker, module: str) -> None:
+        begin(worker, module)
+        started.append(worker)
+
+    monkeypatch.setattr(Worker, "__init__", begin_and_note)
+    monkeypatch.setattr(Importer, "_take", _pull)
+    with Node(root) as node, pytest.raises(PulledPlug) as held:
+        Importer(node).run(files)
+    assert len(started) == READERS and held.tb is not None
+    assert all(each._process.returncode is not None for each in started)
+
+
 @pytest.mark.parametrize("point", ["keep", "register", "number"])
 def test_interrupted_import_goes_on_with_other_files(
     root: Path, files: list[Path], point: str, monkeypatch: pytest.MonkeyPatch
@@ -331,6 +450,33 @@ def test_other_bytes_of_the_same_id_are_a_new_version(root: Path, files: list[Pa
     assert (first.version, second.version, second.record) == ("1", "2", newest.record)
 
 
+def test_a_version_after_an_erasure_has_a_number_of_its_own(root: Path, tmp_path: Path) -> None:
+    """
+    Given a document of two versions.
+    When the first is erased and a third comes, then the third is erased and a fourth comes, then all and a fifth.
+    Then each is committed to under a number that none had before.
+    """
+    file = tmp_path / "one.ndjson"
+    numbers: list[list[str]] = []
+
+    def receive(node: Node, family: str) -> list[StoredDocument]:
+        patient = {"resourceType": "Patient", "id": "1", "name": [{"family": family}]}
+        file.write_text(json.dumps(patient))
+        assert Importer(node, custodian=node.settings.organisation).run([file]).committed == 1
+        versions = node.desk(node.settings.organisation).vault.versions("Patient", "1")
+        numbers.append([each.version for each in versions])
+        return list(versions)
+
+    with Node(root) as node:
+        desk = node.desk(node.settings.organisation)
+        receive(node, "a")
+        desk.erase_record(receive(node, "b")[0].record)
+        desk.erase_record(receive(node, "c")[-1].record)
+        desk.erase_subject(receive(node, "d")[0].subject)
+        receive(node, "e")
+    assert numbers == [["1"], ["1", "2"], ["2", "3"], ["2", "4"], ["5"]]
+
+
 def test_one_custodian_keeps_everything_when_told(root: Path, files: list[Path]) -> None:
     """Given a custodian, then it keeps every document, and no other member is admitted."""
     with Node(root) as node:
@@ -405,3 +551,39 @@ def test_another_custodian_s_patient_of_the_same_id_is_refused_without_a_namespa
     (failed,) = refused.failed
     assert failed.file == str(other) and "patient-namespace" in failed.reason
     assert accepted.failed == () and len(wallets) == 2
+
+
+def test_who_a_patient_is_is_kept_though_the_wallet_was_there_before(root: Path, tmp_path: Path) -> None:
+    """
+    Given a run with a patient's Encounter alone, which made the wallet, and one with the Patient.
+    When another system's Patient of the same id comes.
+    Then it is refused as if the Patient had come first.
+    """
+
+    def write(name: str, resource: dict[str, object]) -> Path:
+        (tmp_path / name).write_text(json.dumps(resource))
+        return tmp_path / name
+
+    def patient(name: str, organisation: str) -> dict[str, object]:
+        managing = {"reference": f"Organization/{organisation}"}
+        return {
+            "resourceType": "Patient",
+            "id": "1",
+            "name": [{"family": name}],
+            "managingOrganization": managing,
+        }
+
+    encounter: dict[str, object] = {
+        "resourceType": "Encounter",
+        "id": "e1",
+        "status": "finished",
+        "class": {"code": "AMB"},
+        "subject": {"reference": "Patient/1"},
+        "serviceProvider": {"reference": "Organization/X"},
+    }
+    files = [write("1.json", encounter), write("2.json", patient("a", "X")), write("3.json", patient("b", "Y"))]
+    failed = []
+    for file in files:
+        with Node(root) as node:
+            failed.append([each.file for each in Importer(node).run([file]).failed])
+    assert failed == [[], [], [str(files[2])]]

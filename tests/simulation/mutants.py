@@ -148,8 +148,8 @@ def forgotten_expiry(original: Original) -> Original:
 
 
 @_mutant(CATALOGUE, "organisation_of_active_key", everybody=True)
-def key_revocation_ignored(_original: Original) -> Original:
-    """A key counts whether or not it was revoked."""
+def key_withdrawal_ignored(_original: Original) -> Original:
+    """A key counts whether or not it was withdrawn."""
 
     def organisation_of_active_key(store: Store, actor: bytes, key: bytes) -> bytes | None:
         row = KEYS.get(store, key)
@@ -166,7 +166,7 @@ def suspension_ignored(_original: Original) -> Original:
 
     def organisation_of_active_key(store: Store, actor: bytes, key: bytes) -> bytes | None:
         row = KEYS.get(store, key)
-        return None if row is None or row.actor != actor or row.revoked_at is not UNSET else row.organisation
+        return None if row is None or row.actor != actor or row.withdrawn_at is not UNSET else row.organisation
 
     return organisation_of_active_key
 

@@ -78,7 +78,7 @@ class Signers:
             case identity.KeyRotated():
                 self._key_of[event.actor] = event.new_key
                 self._keeps_own[event.actor] |= event.custody is identity.Custody.SELF
-            case identity.KeyRevoked(actor=actor, key=key):
+            case identity.KeyWithdrawn(actor=actor, key=key):
                 if self._key_of[actor] == key:
                     self._key_of[actor] = None
             case identity.ActorClosed(actor=actor):
@@ -300,5 +300,7 @@ def _block_leaf(height: int, time: int, changes: Changes) -> bytes:
 
 def _require_time(event: Event, time: int) -> None:
     for name in event.__struct_fields__:
-        if name in NOW_FIELDS:
+        if name in NOW_FIELDS and not (
+            isinstance(event, identity.KeyWithdrawn) and name == "withdrawn_at"
+        ):  # or it was before
             require(getattr(event, name) == time, f"{type(event).__name__}.{name} is not the block's time")

@@ -38,9 +38,9 @@ from vervain.ledger.modules.identity.messages import (
     IssueLicence,
     LicenceReason,
     ReinstateLicence,
-    RevokeKey,
     RotationReason,
     SuspendLicence,
+    WithdrawKey,
     WithdrawLicence,
     licence_id,
 )
@@ -147,10 +147,10 @@ def identity() -> Story:
     tell(
         "the doctor's old key was compromised",
         doctors_new,
-        RevokeKey(key=doctor.key, compromised_since=chain.time - 2),
+        WithdrawKey(key=doctor.key, compromised_since=chain.time - 2),
         actor=doctor.id,
     )
-    tell("the nurse's key is withdrawn", HOSPITAL, RevokeKey(key=nurse.key))
+    tell("the nurse's key is withdrawn", HOSPITAL, WithdrawKey(key=nurse.key))
     licence = IssueLicence(
         holder=doctor.id, profession="physician", valid_from=chain.time, valid_until=chain.time + 31_536_000
     )

@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`vervain bench`: how quick is this machine? A short measurement on the embedded engine; `make bench` has the full
-figures.
-"""
+"""`vervain bench`: how quick is this machine? Short, on the embedded engine; `make bench` has all figures."""
 
 import secrets
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from vervain.cli.output import Output, told
 
 WAIT_SECONDS = 120.0
+COUNT_MAX: Final = 1_000_000
+Count = Annotated[int, Parameter(validator=Number(gte=1, lte=COUNT_MAX))]
 
 
 def bench(
-    *, transactions: int = 5_000, batch: int = 100, as_json: Annotated[bool, Parameter(name="--json")] = False
+    *, transactions: Count = 5_000, batch: Count = 100, as_json: Annotated[bool, Parameter(name="--json")] = False
 ) -> None:
     """Measure durable transactions on this machine, in a temporary directory and without HTTP, for about ten seconds.
 

@@ -29,6 +29,7 @@ def audit(*, data: Data, as_json: Json = False) -> None:
     output = Output(as_json=as_json)
     findings = []
     with told(output):
+        _require_data_directory(data)
         for finding in audit_node(data):
             findings.append({"file": finding.file, "offset": finding.offset, "what": finding.what})
             output.say(f"{finding.file} at byte {finding.offset}: {finding.what}")
@@ -44,40 +45,56 @@ def audit(*, data: Data, as_json: Json = False) -> None:
 def backup(target: Path, *, data: Data, keys_to: Path | None = None, as_json: Json = False) -> None:
     """Back up ledger, vaults, access audits and settings to a new folder. It holds no private key.
 
+    Keys, imported patients' wallets and category secrets are copied with `--keys-to` alone: a backup made without it
+    restores only with an earlier copy that has all of them.
+
     Args:
         target: The new folder.
         data: The data directory; stop its node first. Only the node's own process can back up while it runs, by
             `Node.back_up`, which no command calls.
-        keys_to: A new folder to copy the private keys to; keep it apart from the backup.
+        keys_to: A new folder to copy everything secret to: private keys, imported patients' wallets, category secrets.
+            Keep it apart from the backup.
         as_json: One JSON object instead of words.
     """
-    from vervain.node.backup import copy_keys
+    from vervain.node.backup import copy_keys, require_apart, require_new, whole_or_nothing
+    from vervain.node.config import read_settings
+    from vervain.node.directory import DataDirectory
     from vervain.node.node import Node
 
     output = Output(as_json=as_json)
     with told(output):
-        for folder in (target, keys_to):
-            if folder is not None and folder.exists():
-                raise ConfigError(
-                    f"{folder} is already there",
-                    why="A backup replaces nothing",
-                    do="Name a folder that does not exist.",
-                )
+        settings = read_settings(DataDirectory(data).settings)
+        slot_keys = data / settings.slot_backup_keys
+        made = {"the backup": target} | ({} if keys_to is None else {"the private keys": keys_to})
+        require_apart({"the running node": data} | made)
+        require_apart({"the keys of slots backups": slot_keys} | made)
+        for folder in made.values():
+            require_new(folder, "A backup replaces nothing")
         node = Node(data)
         try:
-            manifest = node.back_up(target)
+            with whole_or_nothing(*made.values()):
+                target.mkdir(parents=True, mode=0o700)
+                manifest = node.back_up(target)
+                if keys_to is not None:
+                    copy_keys(data, keys_to)
         finally:
             node.stop()
-        if keys_to is not None:
-            copy_keys(data, keys_to)
         output.both(
             f"Backed up to height {manifest.height}, {manifest.log_size} leaves, in {target}.\n"
-            f"The slots' backups lapse in {node.settings.slot_backup_days} days; their keys are in "
-            f"{data / node.settings.slot_backup_keys}: keep those apart.",
+            f"{_where_keys_are(keys_to)}\n"
+            f"The slots' backups lapse in {settings.slot_backup_days} days; their keys are in {slot_keys}.\n"
+            "Keep the three in three places: whoever has all of them reads everything.",
             height=manifest.height,
             log_size=manifest.log_size,
             target=str(target),
+            keys=None if keys_to is None else str(keys_to),
         )
+
+
+def _where_keys_are(keys_to: Path | None) -> str:
+    if keys_to is None:
+        return "No key was copied (--keys-to does): this backup restores only with keys copied after the last import."
+    return f"The private keys, patients' wallets and category secrets are in {keys_to}."
 
 
 def restore(
@@ -98,17 +115,19 @@ def restore(
         source: The backup's folder.
         data: The new data directory; must not exist.
         keys: The folder that `vervain backup --keys-to` made.
-        slot_keys: The folder of the slots backups' keys.
+        slot_keys: The folder of the slots backups' keys, as `slot_backup_keys` in node.toml names it.
         cosigner_state: The newest cosigner.state there is. The node then refuses to fork behind what was cosigned.
         erasures: The newest data directory or backup there is: what was erased since stays erased.
         as_json: One JSON object instead of words.
     """
     import time
 
-    from vervain.node.backup import restore_node
+    from vervain.node.backup import require_apart, restore_node
 
     output = Output(as_json=as_json)
     with told(output):
+        for name, folder in {"the backup": source, "the private keys": keys}.items():
+            require_apart({"the restored node": data, name: folder})
         manifest = restore_node(
             source,
             data,
@@ -151,3 +170,18 @@ def rebuild(*, data: Data, as_json: Json = False) -> None:
             height = node.read_model.projector.catch_up(told_height)
         node.stop()
         output.both(f"Rebuilt up to height {height}.", height=height)
+
+
+def _require_data_directory(data: Path) -> None:
+    """Refuse a directory that holds nothing of a node; one that has lost a part is for the audit to tell."""
+    from vervain.node.directory import DataDirectory
+
+    directory = DataDirectory(data)
+    if not data.is_dir():
+        raise ConfigError(
+            f"The directory {data} does not exist", do="Name a node's data directory, or run `vervain init` first."
+        )
+    if not any(path.exists() for path in (directory.genesis, directory.settings, directory.blocks, directory.state)):
+        raise ConfigError(
+            f"{data} is no data directory", why="It holds nothing of a node", do="Name a node's data directory."
+        )

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`vervain demo`: the whole story on one machine, in under a minute; it ends with a receipt that a stranger
-verifies.
-"""
+"""`vervain demo`: the whole story on one machine, in under a minute, down to a receipt that a stranger verifies."""
 
 import json
 import subprocess
@@ -47,10 +45,11 @@ def demo(
     with told(output), tempfile.TemporaryDirectory(prefix="vervain-demo-") as place:
         story = Story(output, Path(place), out)
         story.tell()
+        shown = out.resolve()  # the command works from any folder
         output.both(
             f"\nDone in {time.monotonic() - started:.1f} s. Check it yourself, offline, with nothing but Python:\n"
-            f"  python3 -I {Path(sys.modules['vervain'].__file__ or '').parent / 'verify.py'} {out}/demo.receipt "
-            f"--trust {out}/demo.trust --document {out}/demo.document.json",
+            f"  python3 -I {Path(sys.modules['vervain'].__file__ or '').parent / 'verify.py'} {shown}/demo.receipt "
+            f"--trust {shown}/demo.trust --document {shown}/demo.document.json",
             steps=story.steps,
             attacks=story.attacks,
             receipt=str(out / "demo.receipt"),

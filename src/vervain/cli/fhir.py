@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from vervain.cli.output import REFUSED, Output, counted, told
+from vervain.ledger.primitives.hashing import DIGEST_BYTES
 from vervain.node.config import ConfigError
 
 POOL_MAX: Final = 1_000_000  # patients
@@ -32,8 +33,8 @@ def import_bundles(
         data: The data directory made by `vervain init`; its node must not be running.
         custodian: Id (hex) of the member that keeps everything; left out, one member for each serviceProvider.
         namespace: Where the files' ids come from; one for each system that numbers its patients on its own.
-        pool: Hold registrations and commitments until so many patients wait at a custodian: a patient imported alone is
-            joined by time. 0 commits at once, also what waited.
+        pool: Hold registrations and commitments until so many new patients wait at a custodian, or none; further
+            documents of known ones likewise: who comes alone is joined by time. 0 commits at once, also what waited.
         as_json: One JSON object a line; the last is the summary.
     """
     from vervain.gateways.fhir.importing import Importer, files_of
@@ -42,6 +43,7 @@ def import_bundles(
     output = Output(as_json=as_json)
     with told(output):
         _require_there(paths)
+        keeper = _id(custodian) if custodian else None
     with told(output), Node(data) as node, ExitStack() as bars:
         shown: dict[str, tuple[Callable[[int], None], int]] = {}
 
@@ -54,7 +56,7 @@ def import_bundles(
 
         importer = Importer(
             node,
-            custodian=bytes.fromhex(custodian) if custodian else None,
+            custodian=keeper,
             namespace=namespace,
             pool=pool,
             progress=progress,
@@ -78,3 +80,18 @@ def _require_there(paths: list[Path]) -> None:
     for path in paths:
         if not path.exists():
             raise ConfigError(f"{path} does not exist", do="Name a file, or a folder of files.")
+
+
+def _id(text: str) -> bytes:
+    """Return a member's id from its 64 hex digits."""
+    try:
+        member = bytes.fromhex(text)
+    except ValueError:
+        member = b""
+    if len(member) != DIGEST_BYTES:
+        raise ConfigError(
+            f"{text} is not a member's id",
+            why="It must be 64 hex digits",
+            do="Take it from what `vervain init` printed.",
+        )
+    return member

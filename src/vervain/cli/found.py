@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`vervain init`: found a chain run by one organisation."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -24,9 +25,9 @@ def init(
     """Found a chain in an empty directory, with fresh keys for one organisation.
 
     Args:
-        data: The data directory to make.
+        data: The data directory to make; an empty one may be there.
         chain: The chain's name; its full name also holds the founding digest.
-        name: Short name of this node in cosignatures, at most 15 characters.
+        name: Short name of this node in cosignatures, at most 15 printable ASCII characters without spaces.
         role: What the organisation is: hospital, practice, laboratory, pharmacy, insurer and so on. May be repeated.
         register_entry: Where a public register names it, for instance "GLN 0614141000005".
         port: Where the HTTP API will listen.
@@ -56,7 +57,8 @@ def init(
         cosigning_key = msgspec.to_builtins(read_signing_key(directory.keys / COSIGNING_KEY_FILE).public_key)
         output.both(
             f"The chain {founded} is founded in {data}.\nYour organisation's id is {organisation.hex()}.\n"
-            f"A witness is told: vervain witness watch DIRECTORY {founded} {name}={cosigning_key}\n"
+            f"Your cosigning key is {cosigning_key}; readers of receipts compare it with their trust file.\n"
+            f"A witness is told: vervain witness watch DIRECTORY {founded} {shlex.quote(f'{name}={cosigning_key}')}\n"
             f"Start it with: vervain node --data {data}",
             data=str(data),
             chain=founded,

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from vervain.cli.output import Output, told
+from vervain.node.config import ConfigError
 
 app = App(name="keys", help="Make key pairs, and show the public half of a key file. Private keys are never printed.")
 Json = Annotated[bool, Parameter(name="--json")]
@@ -45,6 +46,15 @@ def show(directory: Path, *, as_json: Json = False) -> None:
 
     output = Output(as_json=as_json)
     with told(output):
+        if not directory.is_dir():
+            raise ConfigError(f"The directory {directory} does not exist", do="Make keys with `vervain keys new`.")
+        for name in (SIGNING_KEY_FILE, KEM_KEY_FILE):
+            if not (directory / name).exists():
+                raise ConfigError(
+                    f"{directory} does not hold the keys of an actor",
+                    why=f"It has no {name}",
+                    do="Make keys with `vervain keys new`.",
+                )
         signing, kem = read_signing_key(directory / SIGNING_KEY_FILE), read_kem_key(directory / KEM_KEY_FILE)
         _tell(output, signing.actor, signing.public_key, kem.public_key)
 

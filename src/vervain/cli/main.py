@@ -9,14 +9,25 @@ import sys
 from vervain import __version__
 
 try:
-    from cyclopts import App
+    from cyclopts import App, CycloptsError, CycloptsPanel, MissingArgumentError
 except ModuleNotFoundError:
     sys.exit("The vervain command comes with the node. Install it: pip install 'vervain[node]'")
+
+
+def worded(error: CycloptsError) -> object:
+    """Return a wrong usage in words: what was left out is not told as if it had come without its value."""
+    argument = error.argument
+    if not isinstance(error, MissingArgumentError) or error.keyword is not None or argument is None or argument.tokens:
+        return CycloptsPanel(error)
+    command = " ".join(("vervain", *(error.command_chain or ())))
+    return CycloptsPanel(f"{argument.name} is missing. `{command} --help` tells what it is.")
+
 
 app = App(
     name="vervain",
     help="A consortium ledger for health care: consent, provenance and records that anyone can verify offline.",
     version=__version__,
+    error_formatter=worded,
 )
 app.command("vervain.cli.found:init", name="init", help="Found a chain in an empty directory.")
 app.command("vervain.cli.run:node", name="node", help="Run one member's node.")

@@ -4,7 +4,9 @@
 Exit codes (contracts.md "CLI"): 0 done, 1 refused or not proved, 2 usage, 3 damaged data, 4 unavailable.
 """
 
+import errno
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,9 @@ REFUSED: Final = 1
 USAGE: Final = 2
 DAMAGED: Final = 3
 UNAVAILABLE: Final = 4
+INTERRUPTED: Final = 130
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Output:
@@ -92,13 +97,30 @@ def counted(number: int, one: str) -> str:
 
 @contextmanager
 def told(output: Output) -> Iterator[None]:
-    """Turn expected errors into words and the agreed exit codes."""
+    """Turn expected errors, and the system's, into words and the agreed exit codes."""
     try:
         yield
     except VervainError as error:
         output.fail(error, exit_code(error))
+    except OSError as error:
+        output.fail(*_system_error(error))
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _system_error(error: OSError) -> tuple[VervainError, int]:
+    """Return in words what the system refused, and the exit code: a path can be mended, a disk or a wait must end."""
+    named, why = error.filename, error.strerror or str(error)
+    if isinstance(error, shutil.Error):
+        named, _, why = error.args[0][0]  # of all files that could not be copied, the first
+    if isinstance(error, TimeoutError):
+        return VervainError("It took too long", why=why, do="Try again when the machine is less busy."), UNAVAILABLE
+    what = f"{named} cannot be used" if named else "The system refused"
+    if error.errno in _NO_ROOM:
+        return VervainError(what, why=why, do="Free some room, then try again."), UNAVAILABLE
+    if error.errno == errno.EIO:
+        return VervainError(what, why=why, do="Check the disk."), DAMAGED
+    return VervainError(what, why=why, do="Check that the path is there, and that it is yours."), USAGE
 
 
 def exit_code(error: VervainError) -> int:
@@ -107,13 +129,20 @@ def exit_code(error: VervainError) -> int:
     from vervain.ledger.machine.refusals import Refusal
     from vervain.node.config import ConfigError
     from vervain.sdk.client_errors import Unavailable
-    from vervain.storage.errors import StorageError
-    from vervain.vault.errors import VaultError
+    from vervain.storage.errors import Full, InUse, StorageError
+    from vervain.vault.errors import KeyErased, VaultError
+    from vervain.witness import WitnessError
 
-    table: tuple[tuple[type[VervainError], int], ...] = (
+    if isinstance(error.__cause__, PermissionError):
+        return USAGE
+    table: tuple[tuple[type[VervainError], int], ...] = (  # the first that fits
         (Refusal, REFUSED),
         (ProofError, REFUSED),
+        (KeyErased, REFUSED),
         (ConfigError, USAGE),
+        (WitnessError, USAGE),
+        (InUse, UNAVAILABLE),
+        (Full, UNAVAILABLE),
         (StorageError, DAMAGED),
         (VaultError, DAMAGED),
         (EngineError, UNAVAILABLE),

@@ -5,15 +5,20 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
+from vervain.cli.address import NODE, client_of
 from vervain.cli.output import Output, told
+from vervain.ledger.primitives.codec import INTEGER_MAX
+
+Index = Annotated[int, Parameter(validator=Number(gte=0, lte=INTEGER_MAX))]
 
 
 def receipt(
-    leaf: int,
+    leaf: Index,
     *,
-    url: str = "http://127.0.0.1:8000",
-    entry: int = 0,
+    url: str = NODE,
+    entry: Index = 0,
     out: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> None:
@@ -26,10 +31,8 @@ def receipt(
         out: File to write; printed when left out.
         as_json: One JSON object instead of words.
     """
-    from vervain.sdk.client import Client
-
     output = Output(as_json=as_json)
-    with told(output), Client(url) as client:
+    with told(output), client_of(url) as client:
         encoded = client.receipt(leaf, entry)
         if out is None:
             output.both(encoded.decode(), receipt=encoded.decode())
@@ -40,7 +43,7 @@ def receipt(
 
 def trust(
     *,
-    url: str = "http://127.0.0.1:8000",
+    url: str = NODE,
     out: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> None:
@@ -51,10 +54,8 @@ def trust(
         out: File to write; printed when left out.
         as_json: One JSON object instead of words.
     """
-    from vervain.sdk.client import Client
-
     output = Output(as_json=as_json)
-    with told(output), Client(url) as client:
+    with told(output), client_of(url) as client:
         encoded = client.trust_file()
         if out is None:
             output.both(encoded.decode(), trust=encoded.decode())

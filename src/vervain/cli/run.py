@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from vervain.cli.output import Output, told
+from vervain.node.config import PORT_MAX
 
+Port = Annotated[int, Parameter(validator=Number(gte=0, lte=PORT_MAX))]
 witness = App(name="witness", help="An outside witness: cosigns a log's head only after checking that it only grew.")
 
 
@@ -15,7 +18,7 @@ def node(
     *,
     data: Annotated[Path, Parameter(name="--data")],
     host: str | None = None,
-    port: int | None = None,
+    port: Port | None = None,
 ) -> None:
     """Run one member's node: orders transactions, answers the HTTP API, until interrupted.
 
@@ -86,7 +89,7 @@ def watch(
 
 
 @witness.command(name="serve")
-def serve_witness(directory: Path, *, host: str = "127.0.0.1", port: int = 8200) -> None:
+def serve_witness(directory: Path, *, host: str = "127.0.0.1", port: Port = 8200) -> None:
     """Answer add-checkpoint requests until interrupted.
 
     Args:
@@ -94,7 +97,8 @@ def serve_witness(directory: Path, *, host: str = "127.0.0.1", port: int = 8200)
         host: Address to listen on.
         port: Port to listen on.
     """
-    from vervain.witness import serve
+    from vervain.witness import read_settings, serve
 
     with told(Output(as_json=False)):
+        read_settings(directory)  # before it is held: a directory that is no witness is told as such
         serve(directory, host, port)

@@ -7,7 +7,6 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from vervain.cli.output import Output, told
-from vervain.node.config import ConfigError
 
 COUNT_MAX = 100_000
 
@@ -29,12 +28,7 @@ def samples(
 
     output = Output(as_json=as_json)
     with told(output):
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            for number in range(count):
-                (directory / f"patient-{number:05}.json").write_bytes(generate_bundle(number))
-        except OSError as error:
-            raise ConfigError(
-                f"{directory} cannot be written to", why=error.strerror or "", do="Name a folder of yours."
-            ) from None
+        directory.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            (directory / f"patient-{number:05}.json").write_bytes(generate_bundle(number))
         output.both(f"{count} bundles of made-up patients are in {directory}.", directory=str(directory), count=count)

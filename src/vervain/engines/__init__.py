@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who orders transactions: one interface, two engines (solo in this process; CometBFT when a consortium outgrows
-it).
-"""
+"""Who orders transactions: one interface; `solo` runs in this process."""

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The custodian's own access audit: who of the house read which document, on the disk before the document opens.
 
-Entries are chained and numbered from 1. A batch's RFC 9162 root goes on the ledger by `consent.anchor_accesses`,
-without a gap to the batch before; from then on an entry can be shown to have been there, and none can be taken out
-unseen.
+Entries are chained and numbered from 1. `batch_after` makes what `consent.anchor_accesses` puts on the ledger; from
+then on no entry can be taken out unseen. No node of this version sends it by itself.
 
 Source: architecture.md "Patients"; FHIR R4 AuditEvent (the gateway translates).
 """

@@ -14,7 +14,7 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
-from vervain.node.hosting import TokenBucket
+from vervain.node.token_bucket import TokenBucket
 from vervain.vault.errors import AskedTooOften
 
 REQUESTS_PER_MINUTE_MAX: Final = 60  # of one key; each is answered with up to 100 documents

@@ -22,8 +22,7 @@ from vervain.ledger.machine.genesis import chain_name, decode_genesis
 from vervain.ledger.primitives.codec import NotCanonical
 from vervain.node.access import ACCESSES
 from vervain.node.audit_files import audit_small_files
-from vervain.node.desk import ACCESS, SLOT_KEYS, VAULT
-from vervain.node.directory import DataDirectory
+from vervain.node.directory import ACCESS, MEMBERS, SLOT_KEYS, VAULT, DataDirectory
 from vervain.node.reading import StoredFeed
 from vervain.readmodel.database import open_database
 from vervain.readmodel.projector import Projector
@@ -93,7 +92,7 @@ def _audit_member(folder: Path, organisation: bytes) -> Iterator[Finding]:
         parts.append(("", audit_chained_log(folder / ACCESS, tag=ACCESSES, name=ACCESS)))
     for inside, findings in parts:
         for finding in findings:
-            file = "/".join(part for part in ("members", folder.name, inside, finding.file) if part)
+            file = "/".join(part for part in (MEMBERS, folder.name, inside, finding.file) if part)
             yield Finding(file=file, offset=finding.offset, what=finding.what)
 
 

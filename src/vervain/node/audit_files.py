@@ -13,7 +13,7 @@ A finding names the file, never anything in it.
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,12 +23,11 @@ from vervain.ledger.modules.consortium.queries import validators
 from vervain.ledger.modules.identity import queries as identity
 from vervain.ledger.primitives.codec import decode
 from vervain.ledger.primitives.errors import VervainError
-from vervain.node.category_secrets import SECRETS_FILE, CategorySecrets
+from vervain.node.category_secrets import CategorySecrets
 from vervain.node.config import NodeSettings, read_settings
-from vervain.node.desk import SLOT_BACKUPS
-from vervain.node.directory import DataDirectory
+from vervain.node.directory import KEYS, OUTBOX, SECRETS_FILE, SLOT_BACKUPS, DataDirectory
 from vervain.node.founding import COSIGNING_KEY_FILE, ENGINE_KEY_FILE, KEM_KEY_FILE, SIGNING_KEY_FILE
-from vervain.node.outbox import OUTBOX, read_erasure, read_outgoing
+from vervain.node.outbox import read_erasure, read_outgoing
 from vervain.sdk.wallet_file import read_wallet
 from vervain.sealing.cosigner import STATE_BYTES_MAX, SignedHead
 from vervain.sealing.keys import KemKey, SigningKey, read_kem_key, read_private_file, read_signing_key
@@ -39,7 +38,8 @@ from vervain.storage.state_view import StateView
 from vervain.vault.key_holder import SoftwareKeyHolder
 from vervain.vault.slot_format import FILE_BYTES_MAX, parse_file_header, read_segments
 
-KEYS: Final = "keys"
+Token = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+FirstSeen = Annotated[str, msgspec.Meta(pattern=r"^[^ ]+ [0-9a-f]{64}\Z")]  # first custodian, keyed digest
 _NOT_THE_LEDGERS: Final = "It is not the key that the ledger has for its owner"
 
 
@@ -149,6 +149,9 @@ def _imported(directory: DataDirectory) -> Iterator[Check]:
     if organisations.exists():
         served = frozenset(directory.served_members())
         yield organisations, partial(_check_organisations, organisations, served)
+    people = directory.imports / "people.json"
+    if people.exists():
+        yield people, partial(_check_people, people)
     for path in sorted((directory.imports / "wallets").glob("*")):
         yield path, partial(read_wallet, path, passphrase=None)
 
@@ -157,3 +160,7 @@ def _check_organisations(path: Path, served: frozenset[bytes]) -> None:
     for organisation in msgspec.json.decode(path.read_bytes(), type=dict[str, bytes]).values():
         if organisation not in served:
             raise Corrupt(path, 0, "It names a member that this node does not serve")
+
+
+def _check_people(path: Path) -> None:
+    msgspec.json.decode(path.read_bytes(), type=dict[Token, FirstSeen])

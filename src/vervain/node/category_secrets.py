@@ -11,7 +11,6 @@ from typing import Final
 from vervain.ledger.primitives.codec import Bytes32, decode, encode
 from vervain.node.summed_file import read_summed_file, write_summed_file
 
-SECRETS_FILE: Final = "category.secrets"
 SECRETS_BYTES_MAX: Final = 128 * 2**20  # about a million relationships
 
 
@@ -33,14 +32,15 @@ class CategorySecrets:
 
     def add(self, told: dict[bytes, bytes]) -> None:
         """Keep what patients told, durably."""
-        self._secrets |= told
-        self._write()
+        self._keep(self._secrets | told)
 
     def forget(self, subject: bytes) -> None:
         """Remove a relationship's secret, when it is erased."""
-        if self._secrets.pop(subject, None) is not None:
-            self._write()
+        if subject in self._secrets:
+            self._keep({other: secret for other, secret in self._secrets.items() if other != subject})
 
-    def _write(self) -> None:
-        content = encode({subject.hex(): secret for subject, secret in self._secrets.items()})
+    def _keep(self, secrets: dict[bytes, bytes]) -> None:
+        """Write the list, then use it: what the disk refuses is not half forgotten."""
+        content = encode({subject.hex(): secret for subject, secret in secrets.items()})
         write_summed_file(self._path, content, replace=True)
+        self._secrets = secrets

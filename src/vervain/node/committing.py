@@ -23,12 +23,12 @@ from vervain.ledger.modules.records import queries as records
 from vervain.ledger.modules.records.messages import CommitRecord, RecordCommitted, RecordSuperseded, SupersedeRecord
 from vervain.node.outbox import Outbox, OutgoingCommit, OutgoingErasure, signer_of
 from vervain.node.sending import (
-    ANSWER_SECONDS,
     ENTRIES_PER_TRANSACTION,
     EXPIRY_SECONDS,
     TRANSACTIONS_IN_FLIGHT,
     NotApplied,
     Sender,
+    answer_of,
     in_groups,
 )
 from vervain.vault.documents import StoredDocument
@@ -91,7 +91,7 @@ class Committer:
             yield self._number_group(*underway.popleft())
 
     def _number_group(self, outgoing: Sequence[OutgoingCommit], outcomes: "Future[list[FinalOutcome]]") -> int:
-        self._number(list(zip(outgoing, outcomes.result(ANSWER_SECONDS), strict=True)))
+        self._number(list(zip(outgoing, answer_of(outcomes), strict=True)))
         return sum(len(each.documents) for each in outgoing)
 
     def _outgoing(self, ready: Sequence[_Ready]) -> OutgoingCommit:
@@ -121,7 +121,7 @@ class Committer:
         """
         done = 0
         for outgoing in self._outbox:
-            answer = self._sender.node.submit_many([outgoing.encoded]).result(ANSWER_SECONDS)[0]
+            (answer,) = answer_of(self._sender.node.submit_many([outgoing.encoded]))
             is_over = self._is_over(outgoing, answer)
             outcome = self._sender.node.outcome_of(outgoing.txid) if answer.height is msgspec.UNSET else answer
             if outcome is not None:
@@ -144,7 +144,7 @@ class Committer:
         if answer.code != MachineReason.KEY_NOT_ACTIVE:
             return False
         with self._sender.node.view() as state:
-            return identity.is_revoked(Store(state), signer_of(outgoing))
+            return identity.is_withdrawn(Store(state), signer_of(outgoing))
 
     def _number(self, answered: Sequence[tuple[OutgoingCommit, FinalOutcome]]) -> None:
         """Give the documents of applied transactions their numbers, in one durable step; forget all of the outgoing.
@@ -155,7 +155,7 @@ class Committer:
         numbered = [
             (document, self._committed(event))
             for outgoing, outcome in answered
-            if not refused
+            if outcome.code == APPLIED
             for document, event in zip(outgoing.documents, outcome.events, strict=True)
         ]
         live = self._vault.live_among([document for document, _ in numbered])
@@ -175,9 +175,7 @@ class Committer:
 
 
 def _current_after(store: Store, number: int) -> int:
-    """Return the current version of a record's chain, or 0 when nothing may supersede it (another patient's,
-    erased).
-    """
+    """Return the current version of a record's chain; 0 when nothing may supersede it."""
     row = records.record(store, number)
     for _ in range(VERSIONS_MAX):
         if row is None or row.status not in ("superseded", "corrected") or row.superseded_by is msgspec.UNSET:

@@ -9,12 +9,18 @@ import msgspec
 
 from vervain.ledger.primitives.errors import VervainError
 
+NODE_NAME_CHARACTERS_MAX = 15
+PORT_MAX = 65_535
 WITNESSES_MAX = 16
+SECONDS_PER_DAY = 86_400
 HOSTED_MEMBERS_MAX = 10_000
 
 
+NodeName = Annotated[str, msgspec.Meta(min_length=1, max_length=NODE_NAME_CHARACTERS_MAX, pattern=r"^[!-*,-~]+\Z")]
+
+
 class ConfigError(VervainError):
-    """A settings file is missing or wrong. Names the file, the key and what is allowed."""
+    """A setting, an argument or a folder is missing or wrong. Names it and what is allowed."""
 
 
 class WitnessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,10 +60,10 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         hosted: Small members served beside the own organisation.
     """
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=15, pattern=r"^[!-*,-~]+\Z")]
+    name: NodeName
     organisation: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     host: str = "127.0.0.1"
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    port: Annotated[int, msgspec.Meta(ge=0, le=PORT_MAX)] = 8000
     heartbeat_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 30.0
     slot_backup_keys: str = "slot-backup-keys"
     slot_backup_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
@@ -91,16 +97,16 @@ def _read_toml(path: Path) -> dict[str, object]:
 def write_settings(path: Path, settings: NodeSettings) -> None:
     """Write `node.toml` as a person would."""
     lines = [
-        f'name = "{settings.name}"',
+        f"name = {_quoted(settings.name)}",
         f'organisation = "{msgspec.to_builtins(settings.organisation)}"',
-        f'host = "{settings.host}"',
+        f"host = {_quoted(settings.host)}",
         f"port = {settings.port}",
         f"heartbeat_seconds = {settings.heartbeat_seconds}",
-        f'slot_backup_keys = "{settings.slot_backup_keys}"',
+        f"slot_backup_keys = {_quoted(settings.slot_backup_keys)}",
         f"slot_backup_days = {settings.slot_backup_days}",
     ]
     for witness in settings.witnesses:
-        lines += ["", "[[witnesses]]", f'name = "{witness.name}"', f'url = "{witness.url}"']
+        lines += ["", "[[witnesses]]", f"name = {_quoted(witness.name)}", f"url = {_quoted(witness.url)}"]
         lines += [f'key = "{msgspec.to_builtins(witness.key)}"']
     for hosted in settings.hosted:
         lines += ["", "[[hosted]]", f'organisation = "{msgspec.to_builtins(hosted.organisation)}"']
@@ -109,3 +115,8 @@ def write_settings(path: Path, settings: NodeSettings) -> None:
             f"vault_bytes_max = {hosted.vault_bytes_max}",
         ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _quoted(text: str) -> str:
+    """Return a TOML string: its escapes are those of JSON."""
+    return msgspec.json.encode(text).decode()

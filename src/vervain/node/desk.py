@@ -7,7 +7,7 @@ A node serves its own organisation and small members beside it; each has a desk 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Final
 
 import msgspec
@@ -18,6 +18,7 @@ from vervain.node.access import AccessLog
 from vervain.node.asking import AskingBounds
 from vervain.node.category_secrets import CategorySecrets
 from vervain.node.committing import Committer
+from vervain.node.directory import ACCESS, KEYS, OUTBOX, SECRETS_FILE, SLOT_BACKUPS, SLOT_KEYS, VAULT
 from vervain.node.erasing import ErasureDesk
 from vervain.node.founding import KEM_KEY_FILE, SIGNING_KEY_FILE
 from vervain.node.outbox import Outbox
@@ -27,17 +28,15 @@ from vervain.sealing.keys import KemKey, read_kem_key, read_signing_key
 from vervain.sealing.read_requests import RECORDS_MAX
 from vervain.sealing.release_requests import ReleaseRequest
 from vervain.vault.documents import NewDocument, RecordWrap, StoredDocument
-from vervain.vault.erasure import SignedErasureCertificate
+from vervain.vault.erasure_certificates import SignedErasureCertificate
 from vervain.vault.errors import VaultError
 from vervain.vault.key_holder import SoftwareKeyHolder
-from vervain.vault.release import OWN_WRAPS_MAX, Release, ReleaseDesk
+from vervain.vault.look_up import PAGE_DOCUMENTS_MAX
+from vervain.vault.release import Release, ReleaseDesk
 from vervain.vault.slot_backups import SlotBackups
 from vervain.vault.vault import Vault
 
-ACCESS: Final = "access"
-SLOT_BACKUPS: Final = "slot-backups"
-SLOT_KEYS: Final = "slot-keys"
-VAULT: Final = "vault"
+ERASURES_ASKED_MAX: Final = 1  # over HTTP at one desk, waiting or under way: each holds one of the threads of all
 
 
 class WrapsPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,15 +63,19 @@ class MemberDesk(Sender):
         backup_seconds: After how long such a backup lapses.
         vault_bytes_max: How much ciphertext a hosted member may keep here, erased documents aside; None: as much as
             there is room for.
+
+    Attributes:
+        asking: How often one key may ask.
+        erasures_asked: Who erases over HTTP takes one, without waiting for it.
     """
 
     def __init__(
         self, node: Ledger, folder: Path, *, backup_keys: Path, backup_seconds: int, vault_bytes_max: int | None = None
     ) -> None:
-        super().__init__(node, bytes.fromhex(folder.name), read_signing_key(folder / "keys" / SIGNING_KEY_FILE))
-        self.kem: KemKey = read_kem_key(folder / "keys" / KEM_KEY_FILE)
+        super().__init__(node, bytes.fromhex(folder.name), read_signing_key(folder / KEYS / SIGNING_KEY_FILE))
+        self.kem: KemKey = read_kem_key(folder / KEYS / KEM_KEY_FILE)
         self.accesses = AccessLog(folder / ACCESS)
-        self.secrets = CategorySecrets(folder / "category.secrets")
+        self.secrets = CategorySecrets(folder / SECRETS_FILE)
         (folder / SLOT_KEYS).mkdir(exist_ok=True, mode=0o700)
         (folder / SLOT_BACKUPS).mkdir(exist_ok=True, mode=0o700)
         backup_keys.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -90,10 +93,11 @@ class MemberDesk(Sender):
             self.secrets.forget(subject)
         self._vault_bytes_max = vault_bytes_max
         self._keeping, self._committing = Lock(), Lock()  # against the quota; with the outbox
-        self._outbox = Outbox(folder / "outbox")
+        self._outbox = Outbox(folder / OUTBOX)
         self._committer = Committer(self, self.vault, self._outbox)
         self._erasures = ErasureDesk(self, self.vault, self._outbox, self.secrets)
         self.asking = AskingBounds()
+        self.erasures_asked = BoundedSemaphore(ERASURES_ASKED_MAX)
         self._release = ReleaseDesk(self.vault, view=node.view, clock=node.clock, categories=self, bounds=self.asking)
 
     def close(self) -> None:
@@ -151,7 +155,7 @@ class MemberDesk(Sender):
             yield from page.wraps
 
     def wraps_page(
-        self, subject: bytes, *, after: int = 0, count: int = OWN_WRAPS_MAX, known: frozenset[bytes] = frozenset()
+        self, subject: bytes, *, after: int = 0, count: int = PAGE_DOCUMENTS_MAX, known: frozenset[bytes] = frozenset()
     ) -> WrapsPage:
         """Wrap some of a patient's numbered documents for its own wallet, written down like every release.
 
@@ -163,7 +167,7 @@ class MemberDesk(Sender):
 
         Refuses: NotFound when the patient is not registered. Raises: StorageError.
         """
-        count = min(count, OWN_WRAPS_MAX)
+        count = min(count, PAGE_DOCUMENTS_MAX)
         with self.node.view() as state:
             actor = identity.require_actor(Store(state), subject)
         page = self.vault.of_subject(subject, after=after, count=count)
@@ -196,7 +200,7 @@ class MemberDesk(Sender):
     def erase_subject(self, subject: bytes) -> tuple[SignedErasureCertificate, ...]:
         """Erase a relationship; see `ErasureDesk`.
 
-        Refuses: Conflict(DISPUTE_OPEN). Raises: NotStored, NotApplied, StorageError.
+        Refuses: Conflict(DISPUTE_OPEN). Raises: NotStored, NotApplied, Unreachable, StorageError.
         """
         with self._settled():
             return self._erasures.erase_subject(subject)
@@ -204,16 +208,14 @@ class MemberDesk(Sender):
     def erase_record(self, record: int) -> tuple[SignedErasureCertificate, ...]:
         """Erase one document by its record's number; the subject's others stay.
 
-        Refuses: Conflict(DISPUTE_OPEN). Raises: NotStored, KeyErased, NotApplied, StorageError.
+        Refuses: Conflict(DISPUTE_OPEN). Raises: NotStored, KeyErased, NotApplied, Unreachable, StorageError.
         """
         with self._settled():
             return self._erasures.erase_record(record)
 
     @contextmanager
     def _settled(self) -> Iterator[int]:
-        """Keep other commits and erasures out, after what was on its way is dealt with; gives how many documents of
-        that got a number.
-        """
+        """Settle what was on its way and keep others out; gives how many documents of that got a number."""
         with self._committing:
             numbered = self._committer.settle()
             self._erasures.settle()

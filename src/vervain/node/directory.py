@@ -9,12 +9,24 @@ state/                LMDB: rows, proved buckets, log tiles, outcomes, heads
 readmodel.sqlite      SQL tables built from events; disposable
 cosigner.state        the last checkpoint cosigned, fsynced before signing
 keys/                 the node's cosigning and engine keys, mode 0600
-imports/              what the FHIR import keeps: organisations, wallets, its token key
-members/<id>/         one folder a member this node serves: keys/, vault/, access/, wallets/
+imports/              what the FHIR import keeps: organisations, people, wallets/, its token key
+members/<id>/         one served member: keys/ vault/ access/ outbox/ slot-keys/ slot-backups/ category.secrets
 ```
 """
 
 from pathlib import Path
+from typing import Final
+
+KEYS: Final = "keys"  # the node's own, and each member's
+MEMBERS: Final = "members"
+
+# In a member's folder, beside its keys.
+ACCESS: Final = "access"
+OUTBOX: Final = "outbox"
+SECRETS_FILE: Final = "category.secrets"
+SLOT_BACKUPS: Final = "slot-backups"
+SLOT_KEYS: Final = "slot-keys"
+VAULT: Final = "vault"
 
 
 class DataDirectory:
@@ -56,7 +68,7 @@ class DataDirectory:
     @property
     def keys(self) -> Path:
         """Folder of the node's own keys."""
-        return self.root / "keys"
+        return self.root / KEYS
 
     @property
     def imports(self) -> Path:
@@ -65,11 +77,11 @@ class DataDirectory:
 
     def member(self, organisation: bytes) -> Path:
         """Folder of one served member, named by its 32-byte id in hex."""
-        return self.root / "members" / organisation.hex()
+        return self.root / MEMBERS / organisation.hex()
 
     def served_members(self) -> list[bytes]:
         """Return the ids of the members with a folder here, sorted."""
-        folder = self.root / "members"
+        folder = self.root / MEMBERS
         return sorted(bytes.fromhex(path.name) for path in folder.iterdir()) if folder.is_dir() else []
 
     @property

@@ -2,18 +2,23 @@
 """Founding a chain: from a genesis file, or from one organisation alone, to a data directory that a node can open.
 
 The genesis file is TOML for people; what is agreed is the canonical content made from it. Names of organisations stay
-in
-the file: the content holds register entries and keys only.
+in the file: the content holds register entries and keys only.
+
+Rule kept: what a node could not start with is refused before anything is written, and a founding that fails leaves
+nothing behind, so that it can be repeated.
 """
 
+import shutil
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from vervain.ledger.machine.genesis import chain_name
+from vervain.ledger.catalogue import CATALOGUE
+from vervain.ledger.machine.genesis import chain_name, decode_genesis
 from vervain.ledger.machine.module import Genesis
 from vervain.ledger.modules.consortium.messages import (
     AdmitMember,
@@ -24,10 +29,17 @@ from vervain.ledger.modules.consortium.messages import (
     SetValidator,
 )
 from vervain.ledger.modules.identity.messages import FoundingOrganisation, IdentityFounding
-from vervain.ledger.primitives.codec import Bytes32, encode
+from vervain.ledger.primitives.codec import Bytes32, Code, Decoder, NotCanonical, Text, encode
 from vervain.ledger.primitives.hashing import actor_id
-from vervain.node.config import ConfigError, NodeSettings, write_settings
-from vervain.node.directory import DataDirectory
+from vervain.node.config import (
+    NODE_NAME_CHARACTERS_MAX,
+    PORT_MAX,
+    ConfigError,
+    NodeName,
+    NodeSettings,
+    write_settings,
+)
+from vervain.node.directory import KEYS, DataDirectory
 from vervain.sealing.keys import KemKey, SigningKey, write_key_file, write_private_file
 from vervain.storage.block_log import BlockLog
 
@@ -127,11 +139,12 @@ def found_alone(
 ) -> bytes:
     """Found a chain run by one organisation, with fresh keys; others are admitted later. Return its 32-byte id.
 
-    Raises: ConfigError when there is a chain already; VervainError for what cannot be written.
+    Raises: ConfigError when something is wrongly named or the directory is not empty; VervainError, OSError for what
+    cannot be written.
     """
+    _require_allowed(chain=chain, node_name=node_name, register_entry=register_entry, port=port)
+    _require_empty(root)
     directory = DataDirectory(root)
-    if directory.exists:
-        raise ConfigError(f"There is a chain in {root} already", do="Choose an empty directory.")
     signing, kem, cosigning, engine = (
         SigningKey.generate(),
         KemKey.generate(),
@@ -142,34 +155,98 @@ def found_alone(
         name=node_name,
         key=signing.public_key,
         kem_key=kem.public_key,
-        roles=tuple(roles),
+        roles=tuple(sorted(set(roles))),
         register_entry=register_entry,
         power=1,
         engine_key=engine.public_key,
         cosigning_key=cosigning.public_key,
     )
     content = genesis_content(GenesisFile(name=chain, time=time, members=(member,)))
-    keep_member_keys(directory, signing, kem)
-    directory.keys.mkdir(parents=True, exist_ok=True)
-    write_key_file(directory.keys / COSIGNING_KEY_FILE, cosigning)
-    write_key_file(directory.keys / ENGINE_KEY_FILE, engine)
-    write_settings(directory.settings, NodeSettings(name=node_name, organisation=signing.actor, port=port))
-    lay_first_block(directory, content, time)
+    _require_foundable(content)
+    with _empty_again(root):
+        keep_member_keys(directory, signing, kem)
+        directory.keys.mkdir(parents=True, exist_ok=True)
+        write_key_file(directory.keys / COSIGNING_KEY_FILE, cosigning)
+        write_key_file(directory.keys / ENGINE_KEY_FILE, engine)
+        write_settings(directory.settings, NodeSettings(name=node_name, organisation=signing.actor, port=port))
+        lay_first_block(directory, content, time)
     return signing.actor
+
+
+def _require_allowed(*, chain: str, node_name: str, register_entry: str, port: int) -> None:
+    """Refuse what could be founded but not started, in words rather than patterns."""
+    allowed: tuple[tuple[str, str, object, str], ...] = (
+        ("chain", chain, Code, "1 to 64 printable ASCII characters without spaces"),
+        (
+            "name of the node",
+            node_name,
+            NodeName,
+            f"1 to {NODE_NAME_CHARACTERS_MAX} printable ASCII characters without spaces and without +",
+        ),
+        ("register entry", register_entry, Text, "1 to 256 printable ASCII characters"),
+    )
+    for what, given, kind, form in allowed:
+        try:
+            msgspec.convert(given, kind)
+        except msgspec.ValidationError:
+            raise ConfigError(
+                f"The {what} cannot be {given!r}" if given else f"The {what} cannot be empty",
+                why=f"It must have {form}",
+                do="Choose another one.",
+            ) from None
+    if not 0 <= port <= PORT_MAX:
+        raise ConfigError(f"The port cannot be {port}", why=f"A port is 0 to {PORT_MAX}", do="Choose another one.")
+
+
+def _require_empty(root: Path) -> None:
+    if DataDirectory(root).exists:
+        raise ConfigError(f"There is a chain in {root} already", do="Choose an empty directory.")
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is not a directory", do="Choose an empty or a new directory.")
+    if root.is_dir() and any(root.iterdir()):
+        raise ConfigError(
+            f"{root} is not empty", why="A chain is founded where nothing else is", do="Choose an empty directory."
+        )
+
+
+def _require_foundable(content: bytes) -> None:
+    """Refuse content that no node of this version would found."""
+    try:
+        sections = decode_genesis(content).sections
+        for module in CATALOGUE.modules:
+            if module.section is not None:
+                Decoder(module.section).decode(bytes(sections[module.name]))
+    except NotCanonical as error:
+        raise ConfigError("This cannot be founded", why=error.what, do=error.do) from None
+
+
+@contextmanager
+def _empty_again(root: Path) -> Iterator[None]:
+    """Empty a directory that was empty, when what fills it fails; remove it when it was not there."""
+    was_there = root.is_dir()
+    try:
+        yield
+    except BaseException:
+        for path in root.iterdir() if root.is_dir() else ():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if root.is_dir() and not was_there:
+            root.rmdir()
+        raise
 
 
 def keep_member_keys(directory: DataDirectory, signing: SigningKey, kem: KemKey) -> None:
     """Write the keys of a member this node serves into its folder."""
-    folder = directory.member(signing.actor) / "keys"
+    folder = directory.member(signing.actor) / KEYS
     folder.mkdir(parents=True, exist_ok=True)
     write_key_file(folder / SIGNING_KEY_FILE, signing)
     write_key_file(folder / KEM_KEY_FILE, kem)
 
 
 def lay_first_block(directory: DataDirectory, content: bytes, time: int) -> None:
-    """Write the genesis content as block 0 and as the public genesis file, in this order: the file says that it is
-    done.
-    """
+    """Write block 0, then the public genesis file, whose presence says that founding is done."""
     genesis: Genesis = msgspec.json.decode(content, type=Genesis)
     log = BlockLog(directory.blocks, chain=chain_name(genesis, content))
     log.append(0, time, [content])

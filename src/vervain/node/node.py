@@ -25,7 +25,7 @@ from vervain.ledger.machine.genesis import chain_name, decode_genesis
 from vervain.ledger.primitives import signatures
 from vervain.ledger.primitives.merkle_log import TiledTree
 from vervain.node.backup import LEDGER, back_up_members
-from vervain.node.config import NodeSettings, read_settings
+from vervain.node.config import SECONDS_PER_DAY, NodeSettings, read_settings
 from vervain.node.cosigning import CheckpointDesk
 from vervain.node.desk import MemberDesk
 from vervain.node.directory import DataDirectory
@@ -38,8 +38,6 @@ from vervain.storage.backup import BackupManifest, require_caught_up, write_back
 from vervain.storage.block_log import BlockLog
 from vervain.storage.files import hold_directory
 from vervain.storage.state_store import StateStore
-
-SECONDS_PER_DAY = 86_400
 
 
 class Node:

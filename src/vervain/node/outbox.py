@@ -18,7 +18,6 @@ from vervain.ledger.primitives.codec import decode, encode
 from vervain.ledger.primitives.hashing import sha256
 from vervain.node.summed_file import read_summed_file, write_summed_file
 
-OUTBOX: Final = "outbox"  # the folder's name in a member's folder
 OUTBOX_BYTES_MAX: Final = 4_000_000  # one file: a transaction and the numbers of its documents
 NO_CERTIFICATE: Final = bytes(32)
 

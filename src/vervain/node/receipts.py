@@ -112,8 +112,7 @@ class ReceiptDesk:
             return _receipt(state, summary.log_size - 1, signed, LeafProof(leaf=_block_leaf(summary)))
 
     def of_row(self, table: str, key: Key) -> Receipt:
-        """Return the proof that a row of a proved table is there, or is not, as of the newest block that changed
-        anything.
+        """Return the proof that a proved table has a row, or not, as of the newest block that changed anything.
 
         Refuses: Malformed for a table that is not proved.
         """

@@ -24,6 +24,13 @@ ANSWER_BYTES_MAX: Final = 64 * 2**20
 PAUSE_DIGITS_MAX: Final = 6
 UNAVAILABLE: Final = 503
 _AGAIN: Final = (429, UNAVAILABLE)
+_FAULTS: Final = (  # the first that fits
+    (httpx.ConnectError, "Nothing answers at this address"),
+    (httpx.TimeoutException, "It did not answer in time"),
+    (httpx.UnsupportedProtocol, "Its address does not begin with http:// or https://"),
+    (httpx.ProtocolError, "What answers there does not speak HTTP"),
+    (httpx.TransportError, "The connection broke off"),
+)
 
 
 class Requester:
@@ -107,7 +114,7 @@ def unreachable(error: httpx.TransportError, *, reads: bool) -> Unavailable:
     check = "Start the node, or check its address (--url on the command line)"
     return Unavailable(
         "The node cannot be reached",
-        why=type(error).__name__,
+        why=next(why for kind, why in _FAULTS if isinstance(error, kind)),
         do=f"{check}." if reads else f"{check}; then send the same bytes again: they count once only.",
     )
 

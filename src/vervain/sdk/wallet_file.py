@@ -50,8 +50,7 @@ class Relationship(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         master: Which master secret its keys come from.
         epoch: Which epoch; one more after each rotation.
         category_master: Which master secret its category secret comes from: the first one, for good, so that denials
-        and
-            grants of before and after a rotation name categories alike and the custodian has nothing to learn anew.
+            and grants of before and after a rotation name categories alike and the custodian has nothing to learn anew.
     """
 
     counterparty: Bytes32

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verify receipts fast: the same verdict as `verify.py`, by other code over the pinned libraries, in under a
-millisecond.
+"""Verify receipts in under a millisecond: the verdict of `verify.py`, by other code over pinned libraries.
 
 Chain of proof: entry -> salt -> header root -> header signature -> transaction id -> leaf -> inclusion path ->
 checkpoint -> cosignatures of the trust file; a document by its opening; a row of the state by the proved root.

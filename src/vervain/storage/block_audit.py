@@ -6,7 +6,6 @@ The block is then read as it was, in memory only, so that the blocks after it an
 Nothing is repaired on disk.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from vervain.storage.block_format import (
     DIGEST_AT,
     RECORD_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
+    SEGMENT_NAME,
     RecordHeader,
     SegmentHeader,
     SegmentReader,
@@ -37,7 +37,6 @@ from vervain.storage.files import FileLayer
 from vervain.storage.findings import first_difference
 
 _CRC_BYTES: Final = 4
-_SEGMENT_NAME: Final = re.compile(r"[0-9]{8}\.blocks\Z")
 
 ReportIn = Callable[[str, int, str], None]
 """Takes a file's name, a byte of it and what is wrong there."""
@@ -63,7 +62,7 @@ class BlockAudit:
 
     def blocks(self) -> Iterator[Block | None]:
         """Yield every block in order; None where blocks are lost. Reports while it goes, so exhaust it."""
-        numbers = sorted(int(name[:8]) for name in self._files.list(self._directory) if _SEGMENT_NAME.match(name))
+        numbers = sorted(int(name[:8]) for name in self._files.list(self._directory) if SEGMENT_NAME.match(name))
         for number in range(1, max(numbers, default=0) + 1):
             if number in numbers:
                 yield from self._segment(number, last=number == numbers[-1])

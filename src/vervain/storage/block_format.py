@@ -14,6 +14,7 @@ the record was written: it tells an unsynced tail, which may be torn, from a syn
 No byte of a record's magic is ASCII alone, so no transaction (ASCII JSON) can pretend to be a record.
 """
 
+import re
 import struct
 from collections.abc import Sequence
 from hashlib import sha256
@@ -36,6 +37,7 @@ RECORD_BYTES_MAX: Final = 16 * 2**20  # twice the agreed block size
 TRANSACTIONS_MAX: Final = 100_000  # ten times the agreed count
 READ_AHEAD_BYTES: Final = 2**20
 
+SEGMENT_NAME: Final = re.compile(r"[0-9]{8}\.blocks\Z")
 SEGMENT_MAGIC: Final = b"VERVAIN\x01"
 RECORD_MAGIC: Final = b"\xf0BLK"
 _CHAIN: Final = b"vervain/blocks/v1\n"

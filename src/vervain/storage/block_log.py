@@ -14,7 +14,6 @@ Rules kept:
 Source: architecture.md "Durability"; docs/concepts/storage.md.
 """
 
-import re
 import struct
 from array import array
 from bisect import bisect_right
@@ -30,6 +29,7 @@ from vervain.storage.block_format import (
     RECORD_HEADER_BYTES,
     SEGMENT_BYTES_MAX,
     SEGMENT_HEADER_BYTES,
+    SEGMENT_NAME,
     SEGMENT_RECORDS_MAX,
     SEGMENTS_MAX,
     TRANSACTIONS_MAX,
@@ -47,7 +47,6 @@ from vervain.storage.block_format import (
 from vervain.storage.errors import Corrupt, StorageError
 from vervain.storage.files import FileLayer, OpenFile, RealFiles
 
-_SEGMENT_NAME: Final = re.compile(r"[0-9]{8}\.blocks\Z")
 _OFFSET: Final = struct.Struct(">I")
 
 
@@ -222,7 +221,7 @@ class BlockLog:
 
     def _segment_numbers(self) -> list[int]:
         """Return the segments' numbers, which must run from 1 without a gap."""
-        names = [name for name in self._files.list(self._directory) if _SEGMENT_NAME.match(name)]
+        names = [name for name in self._files.list(self._directory) if SEGMENT_NAME.match(name)]
         for number, name in enumerate(names, start=1):
             if name != segment_name(number):
                 raise Corrupt(self._path(number), 0, "This segment is missing")

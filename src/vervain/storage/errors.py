@@ -29,3 +29,7 @@ class Corrupt(StorageError):
 
 class Full(StorageError):
     """The disk, or the room set aside for the state, is full. Nothing of the failed write remains."""
+
+
+class InUse(StorageError):
+    """Another process holds the data directory: nothing is wrong with it, only not now."""

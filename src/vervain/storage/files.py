@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from vervain.storage.errors import Full, StorageError
+from vervain.storage.errors import Full, InUse, StorageError
 
 DIRECTORY_ENTRIES_MAX: Final = 1_000_000  # names listed in one directory
 FILE_MODE: Final = 0o600  # a data directory is its owner's business alone
 DIRECTORY_MODE: Final = 0o700
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class OpenFile(Protocol):
@@ -87,7 +87,7 @@ def told_plainly(act: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise Full(
                 f"There is no room left to {act} {path.name}",
                 why="The disk or the quota is full",
@@ -193,7 +193,7 @@ class RealFiles:
 def hold_directory(directory: Path) -> Iterator[None]:
     """Keep every other process of Vervain out of a data directory; the lock ends with this process, however it ends.
 
-    Raises: StorageError when another process holds it.
+    Raises: InUse when another process holds it, StorageError.
     """
     with told_plainly("lock", directory):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -201,7 +201,7 @@ def hold_directory(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StorageError(
+            raise InUse(
                 "Another process is using this data directory",
                 why="Two writers would destroy it",
                 do="Stop the other process, or give this one its own directory.",

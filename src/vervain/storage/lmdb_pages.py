@@ -87,7 +87,6 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     root: int
 
     # Where its fields stand in the record.
-    PAD_AT = 0
     FLAGS_AT = 4
     DEPTH_AT = 6
     COUNTS_AT = 8

@@ -18,10 +18,8 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from threading import Lock
-from time import monotonic
 from typing import Final
 
 import lmdb
@@ -30,7 +28,7 @@ from vervain.ledger.machine.changes import BlockSummary, Changes
 from vervain.ledger.primitives.codec import encode
 from vervain.ledger.primitives.errors import InvariantBroken
 from vervain.storage.errors import Corrupt, Full, StorageError
-from vervain.storage.files import FileLayer, RealFiles
+from vervain.storage.files import NO_ROOM, FileLayer, RealFiles
 from vervain.storage.state_view import (
     CHAIN,
     DATABASES,
@@ -51,7 +49,6 @@ READERS_MAX: Final = 512
 GROUP_BLOCKS_MAX: Final = 10_000  # blocks committed in one step
 NEARLY_FULL_BYTES: Final = 2**26  # less is left on the disk: a failed write is told as a full disk
 DATA_FILE: Final = "data.mdb"
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class StateStore:
@@ -83,8 +80,7 @@ class StateStore:
         self.directory, self._durable = directory, durable
         self._gate = Lock()
         self._writing = self._wants_room = False
-        self._views: dict[int, float] = {}
-        self._view_numbers = count()
+        self._views = 0  # open now
         self._map_size = _roomy(directory / DATA_FILE, map_size)
         with _told_plainly(directory):
             self._environment = lmdb.open(
@@ -124,14 +120,13 @@ class StateStore:
         with self._gate:
             if self._wants_room:
                 self._grow()
-            number = next(self._view_numbers)
-            self._views[number] = monotonic()
+            self._views += 1
         try:
             with _told_plainly(self.directory), self._environment.begin() as transaction:
                 yield StateView(transaction, self._databases, seconds_max)
         finally:
             with self._gate:
-                del self._views[number]
+                self._views -= 1
 
     def head(self) -> BlockSummary | None:
         """Return the newest height's summary, None before genesis."""
@@ -145,12 +140,6 @@ class StateStore:
         """
         with _told_plainly(directory):
             self._environment.copy(str(directory), compact=True, txn=view.transaction)
-
-    @property
-    def oldest_view_seconds(self) -> float:
-        """Age of the oldest open view, 0 when there is none."""
-        with self._gate:
-            return monotonic() - min(self._views.values()) if self._views else 0.0
 
     # Writing
 
@@ -304,7 +293,7 @@ def _told_plainly(directory: Path) -> Iterator[None]:
         raise Corrupt(directory / DATA_FILE, 0, "It is not a state file that this release wrote") from error
     except lmdb.Error as error:
         code = getattr(error, "code", None)
-        if code in _NO_ROOM or (code == errno.EIO and _is_nearly_full(directory)):
+        if code in NO_ROOM or (code == errno.EIO and _is_nearly_full(directory)):
             raise _full("The disk or the quota is full", "Free some room and start the node again.") from error
         raise StorageError(
             "The state cannot be used",

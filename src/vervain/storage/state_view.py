@@ -20,7 +20,6 @@ from time import monotonic
 from typing import Final
 
 import lmdb
-import msgspec
 
 from vervain.ledger.machine.changes import BlockSummary
 from vervain.ledger.primitives.codec import Decoder
@@ -44,14 +43,6 @@ FORMAT: Final = b"format"
 CHAIN: Final = b"chain"
 
 decode_summary: Final = Decoder(BlockSummary).decode
-
-
-class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """What the state says of itself: format, chain, and the newest height, None before genesis."""
-
-    format: str
-    chain: str
-    head: BlockSummary | None
 
 
 def bucket_key(bucket: int) -> bytes:
@@ -130,15 +121,6 @@ class StateView:
     def unexpired_range(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) of the remembered ids in key order, start included, stop excluded."""
         return self.database("unexpired", start, stop)
-
-    def meta(self) -> Meta:
-        """Return format, chain and head."""
-        meta = self._databases["meta"]
-        return Meta(
-            format=self._get(FORMAT, b"", meta).decode("ascii"),
-            chain=self._get(CHAIN, b"", meta).decode("ascii"),
-            head=self.head(),
-        )
 
     def database(self, name: str, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) of one named database in key order.

@@ -55,9 +55,14 @@ class StoredDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownDocument(msgspec.Struct, frozen=True):
-    """What the vault has of a document that comes in: how many versions, and whether the newest has the same bytes."""
+    """What the vault has of a document that comes in.
 
-    versions: int
+    Attributes:
+        next_version: The number of a further version: above every one of it that is kept or was erased.
+        is_newest: Whether the newest that is kept has the same bytes.
+    """
+
+    next_version: int
     is_newest: bool
 
 

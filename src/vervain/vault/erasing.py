@@ -6,7 +6,7 @@
 3. The slots file is rewritten without the destroyed keys.
 4. The index keeps how far the erasures list is carried out.
 A crash before 3 leaves the old key in place, and the next opening goes on; a crash after it has nothing left to
-destroy.
+destroy. What breaks off in a running vault is gone on with before the next writing.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vervain.sealing.keys import SigningKey
-from vervain.vault.erasure import (
+from vervain.vault.erasure_certificates import (
     COMMITMENTS_PER_CERTIFICATE_MAX,
     COPIES_PER_CERTIFICATE_MAX,
     Copy,
@@ -69,7 +69,7 @@ class Eraser:
 
         Returns: The subject whose whole relationship was erased, None when it was some documents or was done before.
 
-        Raises: StorageError; then the next opening goes on.
+        Raises: StorageError; then the vault's next writing, or opening, goes on.
         """
         slot = self._slots.find(erasure.slot)
         if erasure.documents:
@@ -82,9 +82,9 @@ class Eraser:
                 with self._index.change() as change:
                     change.forget_subject(self._tokens.subject(slot.subject))
             self._slots.erase((erasure.slot,), erasures_applied=applied)
+        self.count_live()  # before it counts as carried out: until then nothing new is kept
         with self._index.change() as change:
             change.set_head(msgspec.structs.replace(change.head(), erasures_applied=applied), self._tokens)
-        self.count_live()
         return None if slot is None or erasure.documents else slot.subject
 
     def count_live(self) -> None:
@@ -137,12 +137,12 @@ class Eraser:
 
     def _go_through(self, erasure: Erasure, documents: frozenset[int] | None, fresh: Slot | None) -> None:
         """Forget the named documents of a slot, or all; seal the rows that stay under `fresh`."""
-        after, unreadable = 0, set[int]()  # a row that does not open cannot tell how long its document was
+        after, unreadable = 0, set[int]()  # a row that does not open tells neither length nor version
         cipher = None if fresh is None else AESGCM(fresh.key)
         while True:
             with self._index.change() as change:
                 step = change.documents_of_slot(erasure.slot, after=after, count=STEP_DOCUMENTS_MAX)
-                given_back = 0
+                given_back = version = 0
                 for document in step:
                     row = self._readable(change, document)
                     if documents is None or document in documents:
@@ -151,9 +151,10 @@ class Eraser:
                             unreadable.add(document)
                         else:
                             given_back += row.ciphertext_bytes
+                            version = max(version, row.version_number)
                     elif row is not None and fresh is not None and cipher is not None:
                         change.rewrite(document, seal_row(row, document=document, slot=fresh, cipher=cipher))
-                self._give_back(change, given_back, is_known=not unreadable)
+                self._give_back(change, given_back, version, is_known=not unreadable)
             if len(step) < STEP_DOCUMENTS_MAX:
                 break
             after = step[-1]
@@ -161,13 +162,16 @@ class Eraser:
             with self._index.change() as change:
                 change.forget_unreadable(frozenset(unreadable))
 
-    def _give_back(self, change: IndexChange, given_back: int, *, is_known: bool) -> None:
-        """Take erased bytes off the live ones, in the same step in which their rows go."""
+    def _give_back(self, change: IndexChange, given_back: int, version: int, *, is_known: bool) -> None:
+        """Take erased bytes off the live ones and keep the highest erased version, in the step in which rows go."""
         head = change.head()
+        # A version's number is never above its document's, and what did not open may be any document.
+        erased_version = max(head.erased_version, version if is_known else head.next_document - 1)
         is_known = is_known and head.live_bytes != UNCOUNTED
         live_bytes = head.live_bytes - given_back if is_known else UNCOUNTED
-        if live_bytes != head.live_bytes:
-            change.set_head(msgspec.structs.replace(head, live_bytes=live_bytes), self._tokens)
+        kept = msgspec.structs.replace(head, live_bytes=live_bytes, erased_version=erased_version)
+        if kept != head:
+            change.set_head(kept, self._tokens)
 
     def _forget(self, change: IndexChange, document: int, slot: int, row: Row | None) -> None:
         name = None if row is None else self._tokens.name(self._custodian, row.resource_type, row.resource_id)

@@ -40,6 +40,7 @@ INDEX_BYTES_MAX: Final = 16 * 2**30  # room set aside; about 20 million document
 TOKEN_BYTES: Final = 16
 UNCOUNTED: Final = -1  # of live bytes: an index from before they were counted, or an erasure of rows that do not open
 VERSIONS_MAX: Final = 10_000  # versions of one document that a look-up goes through
+VERSION_DIGITS_MAX: Final = 18  # of a version that is a number
 NONCE_BYTES: Final = 12
 DATABASES: Final = ("documents", "names", "records", "subjects", "slot_documents", "meta")
 
@@ -56,12 +57,15 @@ class IndexHead(msgspec.Struct, frozen=True, array_like=True):
     """What the index knows of everything: next document number, end of the packs, erasures carried out, live bytes.
 
     `live_bytes` is the ciphertext of all documents that were not erased; it changes in one step with their rows.
+    `erased_version` is the highest version number that was erased, of whichever document: no name is kept of it, so a
+    version that comes in is numbered above it, and no document gets a number twice.
     """
 
     next_document: int = 1
     end: PackEnd = PackEnd()
     erasures_applied: int = 0
     live_bytes: int = UNCOUNTED
+    erased_version: int = 0
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -85,6 +89,11 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     salt: bytes
     places: tuple[Place, ...]
     category: str = ""
+
+    @property
+    def version_number(self) -> int:
+        """Its version as a number; 0 when whoever kept it does not count."""
+        return int(self.version) if self.version.isdecimal() and len(self.version) <= VERSION_DIGITS_MAX else 0
 
     @property
     def ciphertext_bytes(self) -> int:

@@ -21,7 +21,7 @@ Source: architecture.md "Patients"; consent reference (the FHIR door answers a d
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -40,8 +40,6 @@ from vervain.vault.errors import KeyErased, NotReleased, NotStored, TooLargeToRe
 from vervain.vault.notices import NoticeEntry
 from vervain.vault.releases import ReleaseEntry
 from vervain.vault.vault import Vault
-
-OWN_WRAPS_MAX: Final = 1_000  # documents handed to a patient's wallet in one step
 
 
 class HeadState(ReadOnlyState, Protocol):
@@ -87,8 +85,8 @@ class Bounds(Protocol):
 class ReleaseAgent(Protocol):
     """The seam for release agents: three hold a share of a document's key each, two suffice (decision 0004).
 
-    An agent passes the same checks against its own node's state, writes its own release list, and wraps its
-    share to the reader's key with the purpose `share`; the reader joins two shares. No agent ever holds a whole key.
+    An agent passes the same checks against its own node's state, writes its own release list, and wraps its share to
+    the reader's key with the purpose `share`; the reader joins two shares. No agent ever holds a whole key.
     """
 
     def release_share(self, request: ReleaseRequest) -> Release:
@@ -182,40 +180,6 @@ class ReleaseDesk:
                 for document in documents
             ),
             left_out=left_out,
-        )
-
-    def hand_to_patient(
-        self, documents: Sequence[StoredDocument], *, recipient: bytes, epoch: int
-    ) -> tuple[RecordWrap, ...]:
-        """Wrap documents of one subject for the patient's own wallet; written down like every release.
-
-        Args:
-            documents: At most `OWN_WRAPS_MAX`.
-            recipient: 32-byte X25519 key that the ledger has for the subject, of the epoch.
-            epoch: The relationship's epoch.
-
-        Raises: NotStored, KeyErased, SealingError, StorageError.
-        """
-        assert len(documents) <= OWN_WRAPS_MAX
-        own_time = int(self._clock())
-        entries = [
-            ReleaseEntry(
-                at=own_time,
-                purpose="own",
-                commitment=document.commitment,
-                recipient=recipient,
-                scope=document.subject,
-                access=0,
-            )
-            for document in documents
-        ]
-        if entries:
-            self._vault.releases.record(entries)
-        return tuple(
-            self._vault.wrap_for(
-                document.document, purpose="own", recipient=recipient, scope=document.subject, epoch=epoch
-            )
-            for document in documents
         )
 
     def _require_final(self, store: Store, asked: ReleaseRequest, own_time: int) -> tuple[bytes, bytes, bytes]:

@@ -19,9 +19,9 @@ from vervain.ledger.primitives.hashing import sha256
 from vervain.sealing.wraps import Purpose
 from vervain.storage.files import FileLayer
 from vervain.vault.chained_log import ChainedLog
-from vervain.vault.erasure import Copy
+from vervain.vault.erasure_certificates import Copy
+from vervain.vault.layout import RELEASES
 
-RELEASES: Final = "releases"
 REPEATS_MAX: Final = 65_536  # releases remembered so that a repeat adds nothing: about 8 MiB
 
 

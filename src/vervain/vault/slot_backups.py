@@ -81,8 +81,7 @@ class SlotBackups:
         return erased_at + self.retention_seconds if self._files() else erased_at
 
     def restore(self, backup: Path, target: Path, holder: KeyHolder, *, now: int) -> None:
-        """Write a backup's slots as a slots file under a fresh key of `holder`. Opening the vault replays erasures
-        on it.
+        """Write a backup as a slots file under a fresh key of `holder`; opening the vault replays erasures.
 
         Raises: Corrupt, KeyErased when it has lapsed, KeyFileRefused when `target` exists.
         """

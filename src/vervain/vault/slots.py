@@ -73,8 +73,7 @@ class Slots:
                     do="Restore the slots from their own backup.",
                 )
             self._begin()
-        self._read()
-        self._finish_erasing()
+        self.finish_erasing()
 
     def add(self, subjects: Sequence[bytes]) -> tuple[Slot, ...]:
         """Make a fresh slot for each subject, durably; return them in order.
@@ -131,13 +130,25 @@ class Slots:
             numbers: Slots to destroy; those already gone are no error.
             erasures_applied: How many entries of the erasures list are carried out with this.
 
-        Raises: StorageError; then the next opening finishes it.
+        Raises: StorageError; then `finish_erasing`, or the next opening, finishes it.
         """
         assert INDEX_SLOT not in numbers
         remaining = {number: slot for number, slot in self._slots.items() if number not in numbers}
         self._replace_file(remaining.values(), erasures_applied, self._next_number)
+        self.finish_erasing()
+
+    def finish_erasing(self) -> None:
+        """Read the file anew and finish an erasure that broke off, as opening does.
+
+        Raises: Corrupt, KeyErased, KeyFileRefused, StorageError.
+        """
         self._read()
         self._finish_erasing()
+
+    def has(self, number: int, generation: int) -> bool:
+        """Tell whether a slot's key of a generation is here."""
+        slot = self._slots.get(number)
+        return slot is not None and (slot.generation == generation or (number, generation) in self._older)
 
     def live(self) -> Iterable[Slot]:
         """Return every slot in its newest generation."""

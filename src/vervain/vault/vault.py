@@ -12,8 +12,9 @@ Rules kept:
 2. Nothing is read before the access is on the disk; no key is handed out before the release is, and under a grant
    before the sealed notice is kept for the patient.
 3. An erasure is written to the erasures list first and carried out after; opening carries out what is still open,
-   and so whatever an older copy of packs, index and slots does not know of, before it serves. Notices stay: they
-   are sealed to the patient, and the custodian cannot read them.
+   and so whatever an older copy of packs, index and slots does not know of, before it serves. So does every `put` and
+   erasure of a running vault, before anything else: nothing is kept under a key that is yet to be destroyed, and no
+   erasure overtakes another. Notices stay: they are sealed to the patient, and the custodian cannot read them.
 """
 
 import shutil
@@ -38,11 +39,11 @@ from vervain.vault.audit import audit_vault
 from vervain.vault.chained_log import ChainedLog
 from vervain.vault.documents import NewDocument, RecordWrap, StoredDocument, facts_of
 from vervain.vault.erasing import Eraser
-from vervain.vault.erasure import DOCUMENTS_PER_ERASURE_MAX, Erasure, SignedErasureCertificate
+from vervain.vault.erasure_certificates import DOCUMENTS_PER_ERASURE_MAX, Erasure, SignedErasureCertificate
 from vervain.vault.errors import AlreadyStored, Tampered, VaultError
-from vervain.vault.finding import PAGE_DOCUMENTS_MAX, Finder, not_stored
 from vervain.vault.index import (
     INDEX_BYTES_MAX,
+    UNCOUNTED,
     Index,
     IndexHead,
     IndexView,
@@ -52,6 +53,7 @@ from vervain.vault.index import (
 )
 from vervain.vault.key_holder import KeyHolder
 from vervain.vault.layout import ERASURES, INDEX, NOTICES, PACKS, RELEASES, SLOTS
+from vervain.vault.look_up import PAGE_DOCUMENTS_MAX, LookUp, not_stored
 from vervain.vault.notices import NoticeLog
 from vervain.vault.packs import Packs
 from vervain.vault.releases import ReleaseEntry, ReleaseLog
@@ -63,7 +65,7 @@ BATCH_DOCUMENTS_MAX: Final = 10_000
 BATCH_BYTES_MAX: Final = 2**30  # stored bytes of one batch: the largest document alone
 
 
-class Vault(Finder):
+class Vault(LookUp):
     """One custodian's vault, opened. Writes come one at a time; reads from any thread. Use as a context manager."""
 
     def __init__(
@@ -97,7 +99,6 @@ class Vault(Finder):
         self.directory, self.chain = directory, chain
         self._holder, self._accesses, self._files = holder, accesses, layer
         self._lock = RLock()
-        self.erased_on_opening: list[bytes] = []  # subjects: what else is kept of them must go too
         with ExitStack() as stack:
             stack.enter_context(hold_directory(directory))
             layer.make_directory(directory / INDEX)
@@ -118,7 +119,7 @@ class Vault(Finder):
             self.notices = NoticeLog(directory / NOTICES, files=layer)
             stack.callback(self.notices.close)
             self._eraser = Eraser(self._index, self._slots, self._tokens, custodian=custodian)
-            self._replay_erasures(head)
+            self.erased_on_opening = self._replay_erasures(head)  # subjects: what else is kept of them must go too
             self._eraser.count_live()
             self._backups = backups
             self._open = stack.pop_all()
@@ -141,7 +142,7 @@ class Vault(Finder):
         """Seal and keep a batch of document versions, durably and whole; return them in order.
 
         Raises: AlreadyStored when a version is kept already or stands twice in the batch, Full, StorageError,
-        VaultError.
+        VaultError; StorageError also while an erasure that broke off cannot be finished.
         """
         if len(batch) > BATCH_DOCUMENTS_MAX or sum(len(each.stored) for each in batch) > BATCH_BYTES_MAX:
             raise VaultError(
@@ -150,6 +151,7 @@ class Vault(Finder):
                 do="Put it in several.",
             )
         with self._lock:
+            self._finish_erasures()
             names = [self._tokens.name(self.custodian, each.resource_type, each.resource_id) for each in batch]
             with self._index.view() as view:
                 self._require_new(view, batch, names)
@@ -187,11 +189,11 @@ class Vault(Finder):
                     for slot in fresh:
                         change.set_slot(self._tokens.subject(slot.subject), slot.number)
                     added = sum(len(each.ciphertext) for each in sealed)
-                    newest = IndexHead(
-                        head.next_document + len(batch),
-                        self._packs.end,
-                        head.erasures_applied,
-                        max(0, head.live_bytes) + added,
+                    newest = msgspec.structs.replace(
+                        head,
+                        next_document=head.next_document + len(batch),
+                        end=self._packs.end,
+                        live_bytes=_grown(head, added),
                     )
                     change.set_head(newest, self._tokens)
             except BaseException:
@@ -325,16 +327,17 @@ class Vault(Finder):
 
     @property
     def is_erasing(self) -> bool:
-        """Tell whether an erasure broke off half-way: it stands in the list, and opening again carries it out."""
+        """Tell whether an erasure broke off half-way: it is listed, and the next `put`, erasure or opening goes on."""
         with self._lock, self._index.view() as view:
             return view.head().erasures_applied < self._erasures.count
 
     def erase_subject(self, subject: bytes, *, key: SigningKey, now: int) -> tuple[SignedErasureCertificate, ...]:
         """Destroy the slot of a relationship, and so every document under it; return the certificates.
 
-        Raises: NotStored, StorageError.
+        Raises: NotStored, StorageError; StorageError also while an erasure that broke off cannot be finished.
         """
         with self._lock:
+            self._finish_erasures()
             with self._index.view() as view:
                 slot = self._slot_of(view, subject)
             if slot is None:
@@ -346,9 +349,11 @@ class Vault(Finder):
     ) -> tuple[SignedErasureCertificate, ...]:
         """Destroy some documents of one subject: the others are put under a new key, and the old one is destroyed.
 
-        Raises: NotStored, KeyErased, StorageError, VaultError when they are of several subjects or too many.
+        Raises: NotStored, KeyErased, StorageError, VaultError when they are of several subjects or too many;
+        StorageError also while an erasure that broke off cannot be finished.
         """
         with self._lock:
+            self._finish_erasures()
             with self._index.view() as view:
                 slots = {self._require_live(view, document).slot for document in documents}
             if len(slots) != 1 or len(documents) > DOCUMENTS_PER_ERASURE_MAX:
@@ -363,8 +368,7 @@ class Vault(Finder):
     def _erase(self, erasure: Erasure, key: SigningKey) -> tuple[SignedErasureCertificate, ...]:
         commitments = self._eraser.commitments(erasure)
         self._erasures.append([encode(erasure)])
-        self._ciphers.clear()
-        self._eraser.carry_out(erasure, applied=self._erasures.count)
+        self._carry_out(erasure, applied=self._erasures.count)
         complete_at = self._backups.erasure_complete_at(erased_at=erasure.erased_at) if self._backups else 0
         return self._eraser.certificates(
             commitments,
@@ -376,7 +380,25 @@ class Vault(Finder):
             key=key,
         )
 
-    def _replay_erasures(self, head: IndexHead) -> None:
+    def _finish_erasures(self) -> None:
+        """Carry out, in order, what the erasures list has and index or slots do not know of; called with the lock held.
+
+        Raises: StorageError, VaultError; then nothing may be kept or erased.
+        """
+        with self._index.view() as view:
+            head = view.head()
+        if min(head.erasures_applied, self._slots.erasures_applied) < self._erasures.count:
+            self._slots.finish_erasing()
+            self._replay_erasures(head)
+
+    def _carry_out(self, erasure: Erasure, *, applied: int) -> bytes | None:
+        try:
+            return self._eraser.carry_out(erasure, applied=applied)
+        finally:
+            self._ciphers.clear()  # after the slots went, also when it broke off then: see `_cipher`
+
+    def _replay_erasures(self, head: IndexHead) -> list[bytes]:
+        """Carry out what is listed and not known of; return the subjects whose whole relationship was erased."""
         applied = min(head.erasures_applied, self._slots.erasures_applied)
         if self._erasures.count < max(head.erasures_applied, self._slots.erasures_applied):
             raise VaultError(
@@ -384,10 +406,9 @@ class Vault(Finder):
                 why="It lacks erasures that were already carried out",
                 do="Put today's erasures list in its place; never serve without it.",
             )
-        for number, encoded in self._erasures.read(applied + 1):
-            subject = self._eraser.carry_out(decode(encoded, Erasure), applied=number)
-            if subject is not None:
-                self.erased_on_opening.append(subject)
+        listed = self._erasures.read(applied + 1)
+        erased = [self._carry_out(decode(encoded, Erasure), applied=number) for number, encoded in listed]
+        return [subject for subject in erased if subject is not None]
 
     def back_up_slots(self, *, now: int) -> Path:
         """Write a backup of the slots; return its file.
@@ -460,3 +481,10 @@ class Vault(Finder):
             )
         except SealBroken as broken:
             raise Tampered(broken.what, why=broken.why, do=broken.do) from None
+
+
+def _grown(head: IndexHead, added: int) -> int:
+    """Return the live bytes when `added` more are kept. What is not known stays so, except where nothing is kept."""
+    if head.live_bytes == UNCOUNTED and head.next_document > 1:
+        return UNCOUNTED
+    return max(0, head.live_bytes) + added

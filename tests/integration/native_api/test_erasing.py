@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A custodian erases one document by its record's number over HTTP; nobody else does, and by no other claim."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
 import msgspec
 import pytest
 
@@ -12,7 +16,7 @@ from vervain.ledger.modules.records import queries
 from vervain.ledger.modules.records.messages import DisputeRecord
 from vervain.sdk.client import Refused
 from vervain.sealing.keys import SigningKey
-from vervain.vault.erasure import SignedErasureCertificate, verify_certificate
+from vervain.vault.erasure_certificates import SignedErasureCertificate, verify_certificate
 
 
 @pytest.fixture
@@ -83,3 +87,37 @@ def test_disputed_record_is_answered_as_conflict(ward: Ward) -> None:
             member.erase_record(ward.records[0])
     assert refused.value.problem.status == 409 and "dispute" in refused.value.problem.what
     assert len(ward.desk.vault.of_subject(ward.patient)) == 3
+
+
+def test_erasures_of_one_member_do_not_wait_in_the_threads_of_all(ward: Ward) -> None:
+    """
+    Given a member's erasure that waits for the desk.
+    When the member asks for sixty more meanwhile, and somebody else for a page.
+    Then those are answered 429 at once with Retry-After, nothing of theirs is erased, and the page comes; afterwards
+    the waiting one is answered, and the next one too.
+    """
+    served = ward.served
+
+    def erase(number: int) -> httpx.Response:
+        with served.client() as member, served.http() as http:
+            path = f"/v1/me/records/{number}/erasure"
+            return http.post(path, headers=member._signed_for(path)())
+
+    with ThreadPoolExecutor(61) as threads:
+        with ward.desk._committing:
+            waiting = threads.submit(erase, ward.records[0])
+            deadline = time.monotonic() + 20
+            while ward.desk.erasures_asked.acquire(blocking=False):
+                ward.desk.erasures_asked.release()
+                assert time.monotonic() < deadline, "the desk takes more than one at once"
+                time.sleep(0.01)
+            refused = list(threads.map(erase, [ward.records[1]] * 60))
+            with served.http() as other:
+                assert other.get("/v1/statistics").status_code == 200
+            assert not waiting.done()
+        assert waiting.result().status_code == 200
+    assert {(each.status_code, each.headers["Retry-After"]) for each in refused} == {(429, "1")}
+    assert _statuses(ward) == ["erased", "current", "current"]
+    with served.client() as member:
+        member.erase_record(ward.records[1])
+    assert _statuses(ward) == ["erased", "erased", "current"]

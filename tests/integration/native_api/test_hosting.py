@@ -12,7 +12,8 @@ from vervain.ledger.machine.refusals import MachineReason
 from vervain.ledger.modules.consortium.messages import AdmitMember, Propose, Role
 from vervain.ledger.modules.identity.messages import ActorKind
 from vervain.node.config import HostedSettings
-from vervain.node.hosting import HostingQuotas, TokenBucket
+from vervain.node.hosting import HostingQuotas
+from vervain.node.token_bucket import TokenBucket
 from vervain.sdk.client import Client
 from vervain.sdk.contract import BulkAnswer
 from vervain.sealing.keys import SigningKey

@@ -21,10 +21,10 @@ from vervain.ledger.modules.identity.messages import (
     LicenceStatus,
     Register,
     ReinstateLicence,
-    RevokeKey,
     RotateKey,
     RotationReason,
     SuspendLicence,
+    WithdrawKey,
     WithdrawLicence,
     registration_bytes,
     rotation_bytes,
@@ -135,15 +135,15 @@ def rotate_key_in_custody(g: Generator) -> Draft | None:
 
 
 @AIMS.at(APPLIED, 1.5)
-def revoke_key(g: Generator) -> Draft | None:
-    """Revoke a person's key, by the person or the employer or the custodian, with or without a time of compromise."""
+def withdraw_key(g: Generator) -> Draft | None:
+    """Withdraw a person's key, by the person or the employer or the custodian, with or without a time of compromise."""
     person = g.active([*g.known.staff, *g.known.patients])
     if person is None:
         return None
     actor = g.row(ACTORS, person)
     is_own = actor.custody is Custody.SELF or g.chance.random() < 0.4
     since = g.chance.choice((UNSET, g.now - 1_000))
-    return g.signer(person if is_own else actor.organisation, RevokeKey(key=actor.key, compromised_since=since))
+    return g.signer(person if is_own else actor.organisation, WithdrawKey(key=actor.key, compromised_since=since))
 
 
 @AIMS.at(APPLIED, 1)
@@ -152,7 +152,7 @@ def note_compromise_of_an_old_key(g: Generator) -> Draft | None:
     key = g.pick(g.known.old_keys)
     if key is None:
         return None
-    return g.signer(g.row(KEYS, key).actor, RevokeKey(key=key, compromised_since=g.now - g.chance.randrange(10_000)))
+    return g.signer(g.row(KEYS, key).actor, WithdrawKey(key=key, compromised_since=g.now - g.chance.randrange(10_000)))
 
 
 @AIMS.at(APPLIED, 1.5)
@@ -315,14 +315,14 @@ def change_nobody(g: Generator) -> Draft | None:
 
 @AIMS.at(Reason.NOT_YOUR_ACTOR)
 def change_somebody_else(g: Generator) -> Draft | None:
-    """Rotate, revoke or close an actor of another organisation."""
+    """Rotate, withdraw or close an actor of another organisation."""
     actor = _anybody(g)
     stranger = None if actor is None else _stranger(g, actor)
     if actor is None or stranger is None:
         return None
     asked = (
         rotation(g, actor, g.keyring.fresh(), names=actor),
-        RevokeKey(key=g.row(ACTORS, actor).key),
+        WithdrawKey(key=g.row(ACTORS, actor).key),
         CloseActor(actor=actor),
     )
     return g.signer(stranger, g.chance.choice(asked))
@@ -345,17 +345,17 @@ def change_a_closed_actor(g: Generator) -> Draft | None:
 
 
 @AIMS.at(Reason.NO_SUCH_KEY)
-def revoke_an_unknown_key(g: Generator) -> Draft | None:
-    """Revoke a key that was never registered."""
+def withdraw_an_unknown_key(g: Generator) -> Draft | None:
+    """Withdraw a key that was never registered."""
     signer = _anybody(g)
-    return None if signer is None else g.signer(signer, RevokeKey(key=g.digest()))
+    return None if signer is None else g.signer(signer, WithdrawKey(key=g.digest()))
 
 
-@AIMS.at(Reason.KEY_ALREADY_REVOKED)
-def revoke_a_key_again(g: Generator) -> Draft | None:
-    """Revoke an old key."""
+@AIMS.at(Reason.KEY_ALREADY_WITHDRAWN)
+def withdraw_a_key_again(g: Generator) -> Draft | None:
+    """Withdraw an old key."""
     key = g.pick(g.known.old_keys)
-    return None if key is None else g.signer(g.row(KEYS, key).actor, RevokeKey(key=key))
+    return None if key is None else g.signer(g.row(KEYS, key).actor, WithdrawKey(key=key))
 
 
 @AIMS.at(Reason.COMPROMISED_IN_FUTURE)
@@ -364,16 +364,16 @@ def note_a_compromise_ahead(g: Generator) -> Draft | None:
     signer = _anybody(g)
     if signer is None:
         return None
-    return g.signer(signer, RevokeKey(key=g.row(ACTORS, signer).key, compromised_since=g.now + 40 * DAY))
+    return g.signer(signer, WithdrawKey(key=g.row(ACTORS, signer).key, compromised_since=g.now + 40 * DAY))
 
 
 @AIMS.at(Reason.ORGANISATION_NEEDS_KEY)
 def leave_an_organisation_without_key(g: Generator) -> Draft | None:
-    """Revoke an organisation's key, or close it."""
+    """Withdraw an organisation's key, or close it."""
     organisation = g.member()
     if organisation is None:
         return None
-    asked = (CloseActor(), RevokeKey(key=g.row(ACTORS, organisation).key))
+    asked = (CloseActor(), WithdrawKey(key=g.row(ACTORS, organisation).key))
     return g.signer(organisation, g.chance.choice(asked))
 
 

@@ -41,4 +41,4 @@ def test_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.Ca
     """
     (tmp_path / "file").write_text("")
     assert _run("samples", str(tmp_path / "file")) == USAGE
-    assert "Name a folder of yours." in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'file'} cannot be used.\nFile exists.\n")

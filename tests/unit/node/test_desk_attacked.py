@@ -32,7 +32,7 @@ from vervain.node.sending import NotApplied
 from vervain.sdk.wallet import Wallet
 from vervain.sealing.keys import KemKey, SigningKey
 from vervain.vault.documents import NewDocument
-from vervain.vault.erasure import verify_certificate
+from vervain.vault.erasure_certificates import verify_certificate
 from vervain.vault.errors import KeyErased, NotStored, VaultError
 
 
@@ -201,13 +201,13 @@ def test_version_after_a_wrong_patient_s_is_committed_afresh_and_holds_up_nothin
     desk = desk_of(node)
     (first,) = desk.keep(documents(desk, 1))
     desk.commit_kept()
-    desk.send(MarkWrongPatient(record=desk.vault.describe(first.document).record))
+    desk.send(MarkWrongPatient(record=desk.vault.find("Observation", first.resource_id).record))
     second = NewDocument(
         subject=desk.organisation, resource_type="Observation", resource_id="o-0", version="2", stored=b"again"
     )
-    (kept, *_) = desk.keep([second, *documents(desk, 20, first=5)])
+    desk.keep([second, *documents(desk, 20, first=5)])
     assert desk.commit_kept() == 21
-    (row,) = (each for each in records(node) if each.record == desk.vault.describe(kept.document).record)
+    (row,) = (each for each in records(node) if each.record == desk.vault.find("Observation", "o-0").record)
     assert (row.status, row.previous) == ("current", None)
 
 

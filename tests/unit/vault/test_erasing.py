@@ -12,11 +12,12 @@ from msgspec.structs import replace
 from tests.unit.vault.kept import CHAIN, CUSTODIAN, HE, NOW, RETENTION_SECONDS, SHE, Kept, document, read
 from vervain.sealing.errors import SealBroken
 from vervain.sealing.keys import KemKey, SigningKey
-from vervain.storage.errors import StorageError
+from vervain.storage.errors import Full, StorageError
 from vervain.vault.documents import StoredDocument
-from vervain.vault.erasure import ErasureCertificate, verify_certificate
+from vervain.vault.erasing import Eraser
+from vervain.vault.erasure_certificates import Erasure, ErasureCertificate, verify_certificate
 from vervain.vault.errors import KeyErased, NotStored, VaultError
-from vervain.vault.index import IndexHead, SealedRow, open_row
+from vervain.vault.index import _LIVE, UNCOUNTED, IndexHead, SealedRow, open_row
 from vervain.vault.key_holder import ErasureKind
 from vervain.vault.releases import ReleaseEntry
 from vervain.vault.vault import Vault
@@ -82,7 +83,7 @@ def test_erased_relationship_is_in_no_file(tmp_path: Path) -> None:
                 vault.find(each.resource_type, each.resource_id)
         with pytest.raises(KeyErased):
             vault.of_record(1_000 + gone[0].document)
-        assert read(vault, vault.of_record(9)) == document(500).stored and vault.describe(other.document)
+        assert read(vault, vault.of_record(9)) == document(500).stored and vault.is_live(other.document)
         assert list(vault.audit()) == []
 
 
@@ -245,6 +246,154 @@ def test_erasure_is_finished_after_a_crash_at_any_step(
         assert list(vault.audit()) == []
         assert vault.kept_bytes == live_bytes(vault, [other] if whole else [one, other])
     assert remains(tmp_path, secrets) == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("whole", [True, False], ids=["relationship", "one document"])
+@pytest.mark.parametrize("following", ["put", "erasure"])
+def test_erasure_that_broke_off_is_finished_before_the_next_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, whole: bool, following: str
+) -> None:
+    """Given an erasure for which the disk was full at one step, in a vault that stays open.
+
+    When more is kept of its subject, or another's relationship is erased, first with the disk still full.
+    Then that is refused; with room again it is done after the first erasure, and reopening finds both done.
+    """
+
+    def fail(*arguments: object, **named: object) -> None:
+        raise Full("no room")
+
+    kept = Kept(tmp_path)
+    with kept.open() as vault:
+        one, two, other = vault.put([document(101), document(102), document(201, HE)])
+        gone = [one, two] if whole else [two]
+        secrets = secrets_of(vault, gone)
+        writings: dict[str, Callable[[], tuple[object, ...]]] = {
+            "put": lambda: vault.put([document(103)]),
+            "erasure": lambda: vault.erase_subject(HE, key=CUSTODIAN, now=NOW + 1),
+        }
+        with monkeypatch.context() as patch:
+            patch.setattr(STEPS[step], fail)
+            with pytest.raises(Full, match="no room"):
+                if whole:
+                    vault.erase_subject(SHE, key=CUSTODIAN, now=NOW)
+                else:
+                    vault.erase_documents([two.document], key=CUSTODIAN, now=NOW)
+            listed = vault._erasures.count
+            for write in writings.values():
+                with pytest.raises(Full, match="no room"):
+                    write()
+            assert (vault.is_erasing, vault._erasures.count) == (True, listed)
+        (done,) = writings[following]()
+        assert (vault.is_erasing, vault.live_among([each.document for each in gone])) == (False, frozenset())
+    assert remains(tmp_path, secrets) == []
+    with kept.open() as vault:
+        for each in gone:
+            with pytest.raises(KeyErased):
+                read(vault, each)
+        left = vault.of_subject(SHE)
+        assert left == (() if whole else (one,)) + ((done,) if following == "put" else ())
+        assert [read(vault, each) for each in left] == [document(int(each.resource_id[3:])).stored for each in left]
+        assert vault.is_live(other.document) is (following == "put")
+        assert vault.kept_bytes == live_bytes(vault, [*left, *vault.of_subject(HE)])
+        assert list(vault.audit()) == []
+
+
+def test_old_slots_file_of_an_erasure_that_broke_off_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an erasure that broke off before the old slots file was overwritten, which has another name besides.
+
+    When more is kept in the open vault. Then its blocks hold nothing of what they held.
+    """
+
+    def fail(path: Path) -> None:
+        raise Full("no room")
+
+    kept = Kept(tmp_path)
+    with kept.open() as vault:
+        vault.put([document(1)])
+        (tmp_path / "witness").hardlink_to(tmp_path / "vault" / "slots.bin")
+        before = (tmp_path / "witness").read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr("vervain.vault.slots.overwrite_and_remove", fail)
+            with pytest.raises(Full):
+                vault.erase_subject(SHE, key=CUSTODIAN, now=NOW)
+        assert (tmp_path / "witness").read_bytes() == before
+        vault.put([document(2)])
+    after = (tmp_path / "witness").read_bytes()
+    assert before[-32:] not in after and before[:32] not in after
+
+
+def test_unknown_live_bytes_stay_unknown_until_they_are_counted(tmp_path: Path) -> None:
+    """Given an index that does not know how many bytes are live. When more is kept. Then reopening counts all."""
+    kept = Kept(tmp_path)
+    with kept.open() as vault:
+        documents = list(vault.put([document(number) for number in range(5)]))
+        with vault._index.change() as change:
+            change.set_head(replace(change.head(), live_bytes=UNCOUNTED), vault._tokens)
+        documents += vault.put([document(5)])
+    with kept.open() as vault:
+        assert vault.kept_bytes == live_bytes(vault, documents)
+
+
+def test_altered_row_of_an_erasure_that_broke_off_leaves_the_count_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an altered row whose erasure broke off. When more is kept. Then exactly what is live is counted."""
+
+    def fail(*arguments: object, **named: object) -> None:
+        raise Full("no room")
+
+    kept = Kept(tmp_path)
+    with kept.open() as vault:
+        *others, altered = vault.put([*(document(number, HE) for number in range(5)), document(100)])
+        with vault._index.change() as change:
+            row = change.row(altered.document)
+            assert isinstance(row, SealedRow)
+            change.rewrite(altered.document, _LIVE.pack(1, row.slot, row.generation, row.nonce) + bytes(99))
+        with monkeypatch.context() as patch:
+            patch.setattr("vervain.vault.slots.Slots.erase", fail)
+            with pytest.raises(Full):
+                vault.erase_subject(SHE, key=CUSTODIAN, now=NOW)
+        others += vault.put([document(101, HE)])
+        assert vault.kept_bytes == live_bytes(vault, others)
+    with kept.open() as vault:
+        assert vault.kept_bytes == live_bytes(vault, others)
+
+
+@pytest.mark.parametrize("breaks_off", [False, True])
+def test_read_beside_an_erasure_leaves_no_key_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_off: bool
+) -> None:
+    """Given a document that is read while it is erased, and whose slot another thread holds.
+
+    When the erasure is done, or breaks off behind the slots, and that thread goes on.
+    Then no cipher of the erased slot is kept ready.
+    """
+    carry_out = Eraser.carry_out
+
+    def read_first(self: Eraser, erasure: Erasure, *, applied: int) -> bytes | None:
+        read(vault, one)
+        done = carry_out(self, erasure, applied=applied)
+        if breaks_off:
+            raise Full("no room")
+        return done
+
+    with Kept(tmp_path).open() as vault:
+        one, other = vault.put([document(1), document(2, HE)])
+        slot = vault._slots.require(1, 0)
+        assert slot.subject == SHE
+        monkeypatch.setattr(Eraser, "carry_out", read_first)
+        if breaks_off:
+            with pytest.raises(Full):
+                vault.erase_subject(SHE, key=CUSTODIAN, now=NOW)
+        else:
+            vault.erase_subject(SHE, key=CUSTODIAN, now=NOW)
+        assert vault._ciphers == {}
+        vault._cipher(slot)
+        read(vault, other)
+        assert list(vault._ciphers) == [(2, 0)]
 
 
 def live_bytes(vault: Vault, documents: list[StoredDocument]) -> int:

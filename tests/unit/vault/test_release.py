@@ -474,7 +474,7 @@ def test_wraps_handed_to_a_patient_again_add_nothing_until_the_key_is_another(cl
     """Given a patient who fetched its keys. When it fetches them again, and with a new key. Then that is listed."""
     documents = clinic.vault.of_subject(clinic.patient)
     for kem, epoch in ((KemKey(b"p" * 32), 0), (KemKey(b"p" * 32), 0), (KemKey(b"q" * 32), 1)):
-        assert len(clinic.desk.hand_to_patient(documents, recipient=kem.public_key, epoch=epoch)) == 3
+        assert len(clinic.vault.hand_to_patient(documents, recipient=kem.public_key, epoch=epoch, now=FOUNDED_AT)) == 3
     copies = clinic.vault.releases.copies_of([documents[0].commitment])
     assert clinic.vault.releases.count == 6 and len({copy.recipient for copy in copies}) == len(copies) == 2
 
@@ -563,13 +563,13 @@ def test_notices_outlive_an_erasure_and_are_in_a_backup(clinic: Clinic, tmp_path
 
 
 def test_patients_own_wraps_are_written_down_and_open(clinic: Clinic) -> None:
-    """Given the patient's key of an epoch. When the desk hands over her notes.
+    """Given the patient's key of an epoch. When the vault hands over her notes.
 
     Then she opens them, and it is listed.
     """
     patient = KemKey(b"p" * 32)
     documents = clinic.vault.of_subject(clinic.patient)
-    wraps = clinic.desk.hand_to_patient(documents, recipient=patient.public_key, epoch=4)
+    wraps = clinic.vault.hand_to_patient(documents, recipient=patient.public_key, epoch=4, now=FOUNDED_AT)
     context = WrapContext(
         purpose="own",
         commitment=documents[0].commitment,

@@ -33,7 +33,6 @@ def test_documents_are_found_by_every_name(tmp_path: Path) -> None:
         assert [vault.of_record(record) for record in (11, 12, 13)] == [*first, second]
         assert vault.of_subject(SHE) == (first[0], second) and vault.of_subject(HE) == (first[1],)
         assert vault.of_subject(SHE, after=first[0].document, count=1) == (second,)
-        assert vault.describe(first[1].document) == first[1]
         assert read(vault, second) == document(1, version="2").stored
 
 
@@ -46,7 +45,6 @@ def test_look_ups_of_what_is_not_there_are_refused(tmp_path: Path) -> None:
             lambda: vault.find("Condition", "id-1"),
             lambda: vault.find("Observation", "id-1", "2"),
             lambda: vault.of_record(12),
-            lambda: vault.describe(2),
             lambda: vault.get([2], accessor=READER, purpose="TREAT", now=NOW),
             lambda: vault.erase_subject(HE, key=CUSTODIAN, now=NOW),
         ):
@@ -222,7 +220,7 @@ def test_errors_name_no_document(tmp_path: Path) -> None:
         vault.erase_documents([one.document], key=CUSTODIAN, now=NOW)
         asks: tuple[Callable[[], object], ...] = (
             lambda: vault.find("Observation", "id-9"),
-            lambda: vault.describe(one.document),
+            lambda: vault.get([one.document], accessor=READER, purpose="TREAT", now=NOW),
         )
         for ask in asks:
             with pytest.raises(VaultError) as refused:
@@ -247,14 +245,41 @@ def test_what_comes_in_is_known_by_its_bytes(tmp_path: Path) -> None:
             ("Condition", "id-1", first.stored),
         ]
         known = vault.known(asked)
-    assert [(each.versions, each.is_newest) for each in known] == [
-        (1, True),
-        (1, False),
-        (2, False),
+    assert [(each.next_version, each.is_newest) for each in known] == [
         (2, True),
-        (0, False),
-        (0, False),
+        (2, False),
+        (3, False),
+        (3, True),
+        (2, False),
+        (2, False),
     ]
+
+
+def test_no_version_number_comes_twice(tmp_path: Path) -> None:
+    """
+    Given a document of three versions and one of one.
+    When the first version goes. Then the next is the fourth.
+    When the third goes, too, or all of its patient, on a vault that is opened again. Then it still is, though of what
+    was erased no name is left; and no other document falls below what it has.
+    """
+
+    def numbers(vault: Vault) -> list[int]:
+        return [each.next_version for each in vault.known([("Observation", f"id-{i}", b"new") for i in (1, 2, 3)])]
+
+    kept = Kept(tmp_path)
+    with kept.open() as vault:
+        one, two, three = vault.put([document(1, version=number) for number in "123"])
+        vault.put([document(2, HE, version="7")])
+        assert numbers(vault) == [4, 8, 1]
+        vault.erase_documents([one.document], key=CUSTODIAN, now=NOW)
+        assert numbers(vault) == [4, 8, 2]
+        vault.erase_documents([three.document], key=CUSTODIAN, now=NOW)
+        assert numbers(vault) == [4, 8, 4]
+    with kept.open() as vault:
+        assert numbers(vault) == [4, 8, 4]
+        vault.erase_subject(two.subject, key=CUSTODIAN, now=NOW)
+        vault.put([document(4, HE)])
+        assert numbers(vault) == [4, 8, 4]
 
 
 def test_former_version_is_the_one_before_that_is_not_erased(tmp_path: Path) -> None:

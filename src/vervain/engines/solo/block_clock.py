@@ -12,7 +12,8 @@ from typing import Final
 
 from vervain.engines.errors import Unreachable
 
-LEAP_SECONDS_MAX: Final = 600  # forward, between two readings; smaller steps are ordinary corrections
+LEAP_SECONDS_MAX: Final = 600  # forward, since the node started; less are ordinary corrections
+DRIFT_PER_SECOND_MAX: Final = 0.001  # twice as fast as time services turn a clock
 
 
 class ClockLeapt(Unreachable):
@@ -35,20 +36,20 @@ class BlockClock:
 
     def __init__(self, clock: Callable[[], float], steady: Callable[[], float] | None) -> None:
         self._clock, self._steady = clock, steady or clock
-        self._last = (self._clock(), self._steady())
+        self._started = (self._clock(), self._steady())
 
     def read(self) -> int:
         """Return the present UTC second.
 
         Raises: ClockLeapt until the clock is back.
         """
-        now = (self._clock(), self._steady())
-        leap = (now[0] - self._last[0]) - (now[1] - self._last[1])
-        if leap > LEAP_SECONDS_MAX:
+        now = self._clock()
+        passed = self._steady() - self._started[1]
+        leap = now - self._started[0] - passed
+        if leap > LEAP_SECONDS_MAX + passed * DRIFT_PER_SECOND_MAX:
             raise ClockLeapt(
                 "This node takes no transactions now",
                 why=f"Its clock leapt {leap:.0f} seconds forward, and the time of a block can never be taken back",
                 do="Set the clock right, then send them again; if the new time is right, start the node again.",
             )
-        self._last = now
-        return int(now[0])
+        return int(now)

@@ -66,7 +66,7 @@ class _Submission:
         self.future.set_running_or_notify_cancel()  # from here on nobody can cancel it
 
     def answer(self, index: int, outcome: FinalOutcome) -> None:
-        """Note one answer; on the engine's thread, or before the group is queued."""
+        """Note one answer; with the engine's lock held, for several threads answer one group."""
         self.answers[index] = outcome
         self.missing -= 1
         if not self.missing and not self.future.done():  # done: another part of the group was turned away
@@ -192,9 +192,7 @@ class SoloEngine:
 
     @contextmanager
     def settled(self) -> Iterator[CommittedState]:
-        """Open a snapshot between two blocks, so that what the application derives in memory belongs to it. Be
-        brief.
-        """
+        """Open a snapshot between two blocks, so that what memory holds belongs to it. Be brief."""
         with self._between_blocks, self._state.view() as state:
             yield state
 
@@ -212,19 +210,23 @@ class SoloEngine:
                 raise Unreachable(
                     "This node takes no transactions now", why="It is stopping or halted", do="Send them later."
                 )
-            size = sum(map(len, encoded))
-            is_full = self._in_hand + len(encoded) > POOL_TRANSACTIONS_MAX or self._pool_bytes + size > POOL_BYTES_MAX
-            if not is_full:
-                self._in_hand += len(encoded)
-                self._pool_bytes += size
+            admitted = self._admitted(encoded)
+            for index in range(admitted, len(encoded)):
+                submission.answer(index, _refused(bytes(32), LimitExceeded(MachineReason.POOL_FULL)))
+            # With the lock held: `stop` closes the verifiers only after what was taken is theirs.
+            self._verifiers.put([((submission, index), encoded[index]) for index in range(admitted)])
         if not encoded:
             submission.future.set_result([])
-        if is_full:
-            for index in range(len(encoded)):
-                submission.answer(index, _refused(bytes(32), LimitExceeded(MachineReason.POOL_FULL)))
-            return submission.future
-        self._verifiers.put([((submission, index), each) for index, each in enumerate(encoded)])
         return submission.future
+
+    def _admitted(self, encoded: Sequence[bytes]) -> int:
+        """Take as many transactions, from the first on, as there is room for; with the lock held."""
+        for count, each in enumerate(encoded):
+            if self._in_hand >= POOL_TRANSACTIONS_MAX or self._pool_bytes + len(each) > POOL_BYTES_MAX:
+                return count
+            self._in_hand += 1
+            self._pool_bytes += len(each)
+        return len(encoded)
 
     def _judged(self, chunk: list[tuple[object, bytes, int]]) -> None:
         """Put what holds into the pool; answer what does not. On a verifier's thread."""
@@ -300,10 +302,9 @@ class SoloEngine:
             if taken or not group:
                 answers += self._finalize(taken, head.height + 1, now, state)
         with self._arrived:
-            for item, _ in answers:
+            for item, outcome in answers:
                 self._release(1, len(item.transaction.encoded))
-        for item, outcome in answers:
-            item.submission.answer(item.index, outcome)
+                item.submission.answer(item.index, outcome)
 
     def _turn_away(self, group: list[_Waiting], error: Unreachable) -> None:
         """Tell the senders of what waits that it was not ordered."""

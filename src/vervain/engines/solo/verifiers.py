@@ -3,8 +3,7 @@
 
 LMDB and libsodium let go of the interpreter lock at every call; with verifiers on threads, the committer then waits for
 the lock at each of its reads (measured: 19 us a read instead of 0.5). A worker takes whatever waits, up to a chunk, so
-that
-hand-over costs little under load and a lone transaction does not wait.
+that hand-over costs little under load and a lone transaction does not wait.
 
 Wire between parent and worker: uint32 count, then uint32 length and bytes of each; answered by uint16 code of each (0:
 good).
@@ -18,6 +17,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import IO, Final, Protocol
 
@@ -87,11 +87,16 @@ class WorkerVerifier:
         for _ in range(RESTARTS_MAX):
             try:
                 return self._asked(encoded)
-            except (OSError, EOFError):
+            except (OSError, EOFError, ValueError):  # dead, or closed because no other could be started
                 self.close()
+            try:
                 self._process = self._started()
+            except OSError:  # no descriptor or memory is left: the next chunk tries again
+                break
         raise Unreachable(
-            "Signatures cannot be verified now", why="The verifying process dies again and again", do="See the log."
+            "Signatures cannot be verified now",
+            why="The verifying process dies again and again, or none can be started",
+            do="See the log.",
         )
 
     def _asked(self, encoded: Sequence[bytes]) -> Sequence[int]:
@@ -113,10 +118,8 @@ class WorkerVerifier:
         """End the worker: it stops at the end of its input."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                try:
+                with suppress(OSError):
                     stream.close()
-                except BrokenPipeError:
-                    continue
         self._process.wait()
 
 
@@ -168,6 +171,9 @@ class VerifierPool:
                 codes = verifier.verdicts([encoded for _, encoded in chunk])
             except Unreachable as error:
                 self._failed(chunk, error)
+                continue
+            except Exception as error:  # noqa: BLE001 - this thread must live: without it nothing is ever answered
+                self._failed(chunk, Unreachable("Signatures cannot be verified now", why=type(error).__name__))
                 continue
             self._judged([(key, encoded, code) for (key, encoded), code in zip(chunk, codes, strict=True)])
 

@@ -10,7 +10,8 @@ Rules kept:
 - Interrupted anywhere and run again, it goes on: documents are found by their vault, transactions by the outbox.
 - The same id and bytes is kept once (*already*); the same id with other bytes is a new version.
 - Neither the order of a file, of care, nor of patients reaches the ledger: it would join pseudonyms at two custodians.
-- A patient imported alone is joined by the time; with a pool, registrations and commitments wait for others' company.
+- A patient imported alone is joined by the time; with a pool, registrations and commitments wait for others' company:
+  new patients for new ones, known patients for known ones, for the ledger shows which of the two somebody is.
 
 Source: contracts.md (`vervain import`); architecture.md "Patients".
 """
@@ -18,8 +19,9 @@ Source: contracts.md (`vervain import`); architecture.md "Patients".
 import hmac
 import secrets
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -28,6 +30,8 @@ import msgspec
 
 from vervain.gateways.fhir.bundle import ImportedResource
 from vervain.gateways.fhir.reading import FailedFile, read_files
+from vervain.gateways.fhir.rules import RULES
+from vervain.gateways.fhir.source import SUFFIXES
 from vervain.ledger.machine.store import Store
 from vervain.ledger.modules.consortium.messages import AdmitMember, Propose, Role
 from vervain.ledger.modules.identity import queries as identity
@@ -44,12 +48,10 @@ from vervain.vault.documents import NewDocument
 BATCH_DOCUMENTS: Final = 500  # kept in one durable step
 ORGANISATIONS_BYTES_MAX: Final = 16 * 2**20
 PEOPLE_BYTES_MAX: Final = 256 * 2**20  # about a million patients
-STRANGER: Final = (
-    "its Patient has the id of one from another custodian with other content, perhaps somebody else: give the files of "
-    "each system a namespace of their own (rule patient-namespace)"
-)
-SUFFIXES: Final = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
 FILES_MAX: Final = 1_000_000
+UNFINISHED: Final = "unfinished.json"  # who commits in a run that has not wrapped every key; gone when it has
+_NAMESPACE: Final = RULES["patient-namespace"]
+STRANGER: Final = f"{_NAMESPACE.broken} (rule {_NAMESPACE.id}). {_NAMESPACE.do}"
 
 _Queue: TypeAlias = dict[tuple[str, str], list[NewDocument]]
 """Versions to keep, oldest first, by resource type and id."""
@@ -90,8 +92,8 @@ class Importer:
         custodian: 32-byte id of the member that keeps everything; left out, one member for each `serviceProvider`.
         namespace: Where the files' ids come from. One `Patient/id` of one namespace is one person with one wallet; give
             the exports of unrelated systems, which number their patients alike, a namespace each.
-        pool: Let a custodian register and commit only when so many patients' documents wait there; 0: at once, and
-            what earlier runs left waiting.
+        pool: Let a custodian register and commit only when documents of so many new patients wait there, or of none;
+            and of so many that the ledger knows there, or of none. 0: at once, and what earlier runs left waiting.
         progress: Told how far the work is.
     """
 
@@ -114,6 +116,8 @@ class Importer:
         self._wallets: dict[str, Wallet] = {}
         self._left: dict[Path, Wallet] = {}
         self._unsaved: set[str] = set()
+        self._is_people_saved = True
+        self._unfinished = _read_unfinished(self._folder / UNFINISHED)
 
     def run(self, files: Sequence[Path]) -> ImportSummary:
         """Import files.
@@ -121,28 +125,33 @@ class Importer:
         Raises: NotApplied, Unreachable, StorageError. What was kept stays; run it again to go on.
         """
         started = time.monotonic()
+        committed = self._go_on()
         if not self._pool:
             self._take_up(self._members())
         resources = already = 0
         failed: list[FailedFile] = []
         waiting: dict[bytes, _Queue] = defaultdict(dict)
         custodian = self._custodian.hex() if self._custodian else ""
-        for number, read in enumerate(read_files(files, custodian=custodian), 1):
-            if isinstance(read, FailedFile):
-                failed.append(read)
-                continue
-            stranger = self._stranger(read)
-            if stranger is not None:
-                failed.append(FailedFile(file=str(files[number - 1]), position=str(stranger.position), reason=STRANGER))
-                continue
-            resources += len(read)
-            already += self._take(read, waiting)
-            self._keep_full(waiting)
-            self._progress("Files", number, len(files))
+        with closing(read_files(files, custodian=custodian)) as all_read:  # its processes end with us, however we end
+            for number, read in enumerate(all_read, 1):
+                if isinstance(read, FailedFile):
+                    failed.append(read)
+                    continue
+                stranger = self._stranger(read)
+                if stranger is not None:
+                    named, position = str(files[number - 1]), str(stranger.position)
+                    failed.append(FailedFile(file=named, position=position, reason=STRANGER))
+                    continue
+                resources += len(read)
+                already += self._take(read, waiting)
+                self._keep_full(waiting)
+                self._progress("Files", number, len(files))
         self._keep_all(waiting)
         due, held = self._due()
-        committed = self._commit(due)
+        self._mark_unfinished(due)
+        committed += self._commit(due, "Custodians")
         self._wrap()
+        self._mark_finished()
         return ImportSummary(
             files=len(files),
             resources=resources,
@@ -163,15 +172,39 @@ class Importer:
         """The wallets this import has opened, by `Patient/id`."""
         return self._wallets
 
-    # Read
+    # Runs before this one
+
+    def _go_on(self) -> int:
+        """Commit where a run broke off, before anything new is kept there: only its patients were enough for a pool.
+
+        Returns: How many documents were committed to. The wallets follow with those of this run.
+        """
+        if not self._unfinished:
+            return 0
+        self._left = self._all_wallets()
+        return self._commit(list(self._unfinished), "Custodians of a run that broke off")
+
+    def _mark_unfinished(self, members: Sequence[bytes]) -> None:
+        """Write down who commits, before: a number that is given leaves no other sign of a wallet that lacks it."""
+        if members:
+            self._unfinished = tuple(dict.fromkeys((*self._unfinished, *members)))
+            write_private_file(self._folder / UNFINISHED, encode(self._unfinished), replace=True)
+
+    def _mark_finished(self) -> None:
+        """Every wallet holds its records."""
+        self._unfinished = ()
+        (self._folder / UNFINISHED).unlink(missing_ok=True)
 
     def _take_up(self, members: Sequence[bytes]) -> None:
-        """Open every wallet when a run before this one broke off or left patients waiting: they may not be in the files
-        of this one.
-        """
+        """Open every wallet if a run before this one left patients waiting: these files may not name them."""
         if any(next(self._node.desk(each).vault.unnumbered(), None) is not None for each in members):
-            folder = self._folder / "wallets"
-            self._left = {path: Wallet.load(path, chain=self._node.chain) for path in sorted(folder.glob("*.wallet"))}
+            self._left = self._all_wallets()
+
+    def _all_wallets(self) -> dict[Path, Wallet]:
+        folder = self._folder / "wallets"
+        return {path: Wallet.load(path, chain=self._node.chain) for path in sorted(folder.glob("*.wallet"))}
+
+    # Read
 
     def _take(self, read: Sequence[ImportedResource], waiting: dict[bytes, _Queue]) -> int:
         """Queue a file's resources for their custodians' vaults; return how many are kept or queued already."""
@@ -194,7 +227,7 @@ class Importer:
                     subject=subject,
                     resource_type=resource.resource_type,
                     resource_id=resource.id,
-                    version=str(before.versions + len(queued) + 1),
+                    version=str(before.next_version + len(queued)),
                     stored=resource.bytes,
                     category=resource.category,
                 )
@@ -206,6 +239,7 @@ class Importer:
             self._keep(organisation, waiting.pop(organisation))
 
     def _keep_all(self, waiting: dict[bytes, _Queue]) -> None:
+        self._keep_wallets()
         for organisation, queued in waiting.items():
             self._keep(organisation, queued)
 
@@ -281,6 +315,7 @@ class Importer:
                 if known != digest and custodian != resource.custodian:
                     return resource
                 seen[token] = f"{resource.custodian} {digest}"
+        self._is_people_saved &= self._people.items() >= seen.items()
         self._people |= seen
         return None
 
@@ -289,19 +324,22 @@ class Importer:
         return self._left | {self._wallet_path(subject): wallet for subject, wallet in self._wallets.items()}
 
     def _keep_wallets(self) -> None:
-        """Write wallets before the documents that name their pseudonyms: a pseudonym without its wallet helps
-        nobody.
-        """
-        if self._unsaved:
+        """Write wallets and who they are of before the documents: a pseudonym without its wallet helps nobody."""
+        if not self._is_people_saved:
             write_private_file(self._folder / "people.json", encode(self._people), replace=True)
+            self._is_people_saved = True
         for subject in sorted(self._unsaved):
             self._wallets[subject].save(self._wallet_path(subject))
         self._unsaved.clear()
 
     def _register_patients(self, desk: MemberDesk) -> None:
-        """Register every pseudonym of this custodian that the ledger does not know yet, in random order."""
+        """Register every pseudonym of this custodian that the ledger does not know yet, in random order.
+
+        With a pool only those with documents here: a run that broke off may have left others, too few for one.
+        """
         told: dict[bytes, bytes] = {}
         registrations: list[Register] = []
+        counted = _waiting_at(desk) if self._pool else None
         with self._node.view() as state:
             store = Store(state)
             for wallet in self._opened_wallets().values():
@@ -311,7 +349,8 @@ class Importer:
                     secret = wallet.category_secret(desk.organisation)
                     if desk.secrets.get(relationship.actor) != secret:
                         told[relationship.actor] = secret
-                    if identity.actor(store, relationship.actor) is None:
+                    is_awaited = counted is None or relationship.actor in counted
+                    if is_awaited and identity.actor(store, relationship.actor) is None:
                         registrations.append(wallet.registration(desk.organisation))
         if told:
             desk.secrets.add(told)
@@ -329,15 +368,22 @@ class Importer:
             return self._members(), 0
         due, waiting = [], 0
         for organisation in self._members():
-            kept = [document.subject for document in self._node.desk(organisation).vault.unnumbered()]
-            if 0 < len(set(kept) - {organisation}) < self._pool:
-                waiting += len(kept)
-            else:
+            documents_of = _waiting_at(self._node.desk(organisation))
+            if self._is_pool_full(documents_of.keys() - {organisation}):
                 due.append(organisation)
+            else:
+                waiting += documents_of.total()
         self._take_up(due)
         return due, waiting
 
-    def _commit(self, members: list[bytes]) -> int:
+    def _is_pool_full(self, patients: Set[bytes]) -> bool:
+        """Tell whether new and known pseudonyms each have company enough, or are none."""
+        with self._node.view() as state:
+            store = Store(state)
+            new = sum(identity.actor(store, each) is None for each in patients)
+        return all(count == 0 or count >= self._pool for count in (new, len(patients) - new))
+
+    def _commit(self, members: list[bytes], told_as: str) -> int:
         """Let custodians commit, in an order of custodians drawn at random; return how many documents."""
         secrets.SystemRandom().shuffle(members)
         done = 0
@@ -345,7 +391,7 @@ class Importer:
             desk = self._node.desk(organisation)
             self._register_patients(desk)
             done += desk.commit_kept()
-            self._progress("Custodians", number, len(members))
+            self._progress(told_as, number, len(members))
         return done
 
     def _registered(self, wallet: Wallet) -> list[Relationship]:
@@ -380,6 +426,11 @@ class Importer:
                 )
 
 
+def _waiting_at(desk: MemberDesk) -> Counter[bytes]:
+    """Return how many documents of whom are kept at a custodian and not committed to."""
+    return Counter(document.subject for document in desk.vault.unnumbered())
+
+
 def _token_key(path: Path) -> bytes:
     if not path.exists():
         write_private_file(path, secrets.token_bytes(32))
@@ -390,6 +441,13 @@ def _read_organisations(path: Path) -> dict[str, bytes]:
     if not path.exists():
         return {}
     return msgspec.json.decode(read_private_file(path, ORGANISATIONS_BYTES_MAX), type=dict[str, bytes])
+
+
+def _read_unfinished(path: Path) -> tuple[bytes, ...]:
+    """Return the custodians of a run that broke off while it committed and wrapped."""
+    if not path.exists():
+        return ()
+    return msgspec.json.decode(read_private_file(path, ORGANISATIONS_BYTES_MAX), type=tuple[bytes, ...])
 
 
 def _read_people(path: Path) -> dict[str, str]:

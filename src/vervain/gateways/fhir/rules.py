@@ -67,6 +67,11 @@ RULES: Final = {
         Rule("r4-empty", "an object or a list is empty", _TELL),
         Rule("link-subject", "it cannot be told which patient the resource is about", "Name one patient by reference."),
         Rule("link-custodian", "no organisation is named that keeps the resource", "Name a custodian when importing."),
+        Rule(
+            "patient-namespace",
+            "its Patient has the id of one from another custodian with other content, perhaps somebody else",
+            "Give the files of each system a namespace of their own.",
+        ),
     )
 }
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes beside the node's own: they check files and keep wallets while it seals, commits and wraps.
+"""Processes beside the node's own: they check files while it seals, commits and wraps.
 
 Each is a program of its own, `python -m <module>`. What `multiprocessing` spawns would import the caller's main module
 again, which for a command-line tool is a second of work in each (measured: a tenth of an import).
-Wire: uint32 length and bytes of a task; answered likewise. A process ends with its input.
+Wire: uint32 length and bytes of a task; answered likewise. A process ends with its input, or is killed: it keeps
+nothing, and one that was stopped would heed nothing else.
 """
 
 import fcntl
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
+from threading import Event, Thread
 from types import TracebackType
 from typing import IO, Final, Self
 
@@ -27,7 +29,7 @@ _LENGTH: Final = struct.Struct(">I")
 
 
 class WorkerEnded(GatewayError):
-    """A process of the import ended before it had answered."""
+    """A process of the import ended, or was killed for being late, before it had answered."""
 
 
 class Worker:
@@ -49,25 +51,42 @@ class Worker:
         with suppress(OSError):  # this user's pipes may hold no more already
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
-    def ask(self, task: bytes) -> bytes:
-        """Hand in a task and wait for its answer.
+    def ask(self, task: bytes, *, seconds: int) -> bytes:
+        """Hand in a task and wait for its answer, at most so long; then the process is killed.
 
         Raises: WorkerEnded.
         """
+        is_over = Event()
+        Thread(target=self._kill_when_late, args=(is_over, seconds), name="worker-watch", daemon=True).start()
         try:
             _write_frame(self._tasks, task)
             answer = _read_frame(self._answers)
         except (OSError, EOFError):
             answer = None
+        finally:
+            is_over.set()
         if answer is None:
             raise WorkerEnded(
-                "A process of the import has ended", why="It was killed or met a fault; see its output", do="Run again."
+                "A process of the import has ended",
+                why=f"It was killed, met a fault (see its output) or took longer than {seconds} s over one task",
+                do="Run again.",
             )
         return answer
 
+    def _kill_when_late(self, is_over: Event, seconds: int) -> None:
+        """Count the seconds, one by one: those in which this process was stopped itself do not count."""
+        for _ in range(seconds):
+            if is_over.wait(1):
+                return
+        self.kill()
+
+    def kill(self) -> None:
+        """Let the process end at once, whatever it does, and do not wait for that."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the process, whatever it does."""
-        self._process.terminate()
+        self.kill()
         for stream in (self._tasks, self._answers):
             with suppress(BrokenPipeError):
                 stream.close()
@@ -83,32 +102,44 @@ class Workers:
     """
 
     def __init__(self, module: str, count: int) -> None:
-        self._workers = [Worker(module) for _ in range(count)]
+        self._module, self._count = module, count
+        self._workers: list[Worker] = []
         self._idle: SimpleQueue[Worker] = SimpleQueue()
-        for worker in self._workers:
-            self._idle.put(worker)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="worker")
 
-    def submit(self, task: bytes) -> "Future[bytes]":
-        """Hand in a task; with one process, answers come in the order of tasks."""
-        return self._threads.submit(self._ask, task)
+    def submit(self, task: bytes, *, seconds: int) -> "Future[bytes]":
+        """Hand in a task and the longest time it may take; with one process, answers come in the order of tasks."""
+        return self._threads.submit(self._ask, task, seconds)
 
-    def _ask(self, task: bytes) -> bytes:
+    def _ask(self, task: bytes, seconds: int) -> bytes:
         worker = self._idle.get()
         try:
-            return worker.ask(task)
+            return worker.ask(task, seconds=seconds)
         finally:
             self._idle.put(worker)
 
     def __enter__(self) -> Self:
+        try:
+            for _ in range(self._count):
+                self._workers.append(Worker(self._module))
+                self._idle.put(self._workers[-1])
+        except BaseException:  # Ctrl-C between two of them
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.kill()
         for worker in self._workers:
             worker.close()
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.shutdown()
 
 
 def serve(answer: Callable[[bytes], bytes]) -> None:

@@ -11,6 +11,14 @@ from starlette.responses import Response
 from vervain.gateways.native.gateway import NativeGateway
 from vervain.gateways.native.problems import Kind
 from vervain.gateways.native.requests import HEX_PATTERN, NATURAL_PATTERN
+from vervain.sdk.contract import JSON
+
+WRITING: Final = "Writing"
+READING: Final = "Reading"
+PROVING: Final = "Proving"
+OWN: Final = "One's own"
+SHARING: Final = "Sharing"
+RUNNING: Final = "Running"
 
 Handler = Callable[[NativeGateway, Request], Response | Awaitable[Response]]
 """A coroutine function runs on the event loop, a plain function on a thread."""
@@ -38,12 +46,16 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 STRING: Final[dict[str, object]] = {"type": "string"}
 HEX: Final[dict[str, object]] = {"type": "string", "pattern": HEX_PATTERN}
+OBJECT: Final[dict[str, object]] = {"type": "object"}
 _NATURAL: Final[dict[str, object]] = {"type": "string", "pattern": NATURAL_PATTERN}
 
 
 def natural_parameter(name: str, where: str, text: str, example: str, *, required: bool = False) -> Parameter:
     """Return a parameter that is a whole number."""
     return Parameter(name=name, where=where, schema=_NATURAL, text=text, example=example, required=required)
+
+
+HEIGHT: Final = natural_parameter("height", "path", "Height of a block; 0 is the founding.", "0")
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +83,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     schema: Any  # Any: as in Body
     text: str
     example: object = msgspec.UNSET
+
+
+def json_answer(schema: Any, text: str, example: object = msgspec.UNSET) -> Answer:  # Any: as in Body
+    """Return an answer that is JSON."""
+    return Answer(media_type=JSON, schema=schema, text=text, example=example)
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

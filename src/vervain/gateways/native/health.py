@@ -6,6 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from vervain.gateways.native.endpoint import RUNNING, STRING, Answer, Endpoint
 from vervain.gateways.native.gateway import NativeGateway
 from vervain.gateways.native.problems import UNAVAILABLE, RequestProblem
 from vervain.gateways.native.requests import require_known_query
@@ -36,3 +37,25 @@ async def tell_ready(gateway: NativeGateway, request: Request) -> Response:
             do="Look at the node's log and its disk.",
         )
     return Response("ready\n", media_type=TEXT, headers=NO_STORE)
+
+
+def endpoints() -> tuple[Endpoint, ...]:
+    """Return the routes of this file."""
+    return (
+        Endpoint(
+            method="GET",
+            path="/livez",
+            handle=tell_alive,
+            group=RUNNING,
+            summary="Whether the process answers.",
+            answer=Answer(media_type=TEXT, schema=STRING, text="It does.", example="alive\n"),
+        ),
+        Endpoint(
+            method="GET",
+            path="/readyz",
+            handle=tell_ready,
+            group=RUNNING,
+            summary="Whether the node takes transactions and keeps up.",
+            answer=Answer(media_type=TEXT, schema=STRING, text="It does.", example="ready\n"),
+        ),
+    )

@@ -2,8 +2,9 @@
 """From the event loop to the engine and back, with one hand-over for all that arrive in one turn of the loop.
 
 Waking another thread costs more than verifying a signature does, so single submissions that came in together go to the
-engine as one group; each keeps its own answer. What is awaited may be given up at any time: the engine keeps what it
-holds.
+engine as one group. Each keeps its own outcome, and the engine admits and orders each by itself; all of them are told
+once the last of the group has its outcome, which is a block later at most. What is awaited may be given up at any time:
+the engine keeps what it holds.
 """
 
 import asyncio

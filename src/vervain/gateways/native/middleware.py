@@ -9,6 +9,7 @@ record is logged durably by the vault.
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import perf_counter, time
 from typing import Final
@@ -53,7 +54,8 @@ class AccessLines:
         """Write what waits."""
         lines, self._lines = self._lines, []
         if lines:
-            self._write("".join(lines))
+            with suppress(OSError):  # a full disk must not break off whoever is answered
+                self._write("".join(lines))
 
 
 class AccessLog:

@@ -1,27 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What only the one it concerns may see: own accesses, consents and records; and counts that concern nobody.
+"""What only the one it concerns may see: own accesses, consents and records.
 
-Rules kept:
-1. The asker signs with a key that is active on the ledger, and sees what stands under its own id: a patient's
-   pseudonym as grantor or subject, a member as custodian. There is no parameter to name anybody else.
-2. Statistics are of the whole chain; a count below ten is told as 0.
+The asker signs with a key that is active on the ledger, and sees what stands under its own id: a patient's
+pseudonym as grantor or subject, a member as custodian. There is no parameter to name anybody else.
 """
-
-from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vervain.gateways.native.authentication import Asker
+from vervain.gateways.native.endpoint import OWN, Endpoint, json_answer, natural_parameter
 from vervain.gateways.native.gateway import NativeGateway
+from vervain.gateways.native.private import ASKER_PROBLEMS, asker_of, private
 from vervain.gateways.native.requests import query_natural, require_known_query
-from vervain.ledger.primitives.codec import encode
 from vervain.readmodel import queries
 from vervain.readmodel.queries import AccessFilter, AccessRow, ConsentRow, RecordRow
-from vervain.sdk.contract import JSON, PAGE_ROWS_MAX
-
-PRIVATE: Final = {"Cache-Control": "no-store"}
+from vervain.sdk.contract import PAGE_ROWS_MAX
 
 
 class AccessesAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -83,21 +77,41 @@ def read_own_records(gateway: NativeGateway, request: Request) -> Response:
     return private(RecordsAnswer(records=rows, next=rows[-1].record if len(rows) == PAGE_ROWS_MAX else msgspec.UNSET))
 
 
-def read_statistics(gateway: NativeGateway, request: Request) -> Response:
-    """Return counts of the whole chain; a count below ten is told as 0."""
-    require_known_query(request)
-    return Response(encode(queries.statistics(gateway.read_model())), media_type=JSON)
-
-
-def asker_of(gateway: NativeGateway, request: Request) -> Asker:
-    """Return who signed the request.
-
-    Raises: RequestProblem.
-    """
-    with gateway.node.view() as state:
-        return gateway.authenticator.asker(request, state)
-
-
-def private(answer: msgspec.Struct) -> Response:
-    """Answer what nobody on the way may keep."""
-    return Response(encode(answer), media_type=JSON, headers=PRIVATE)
+def endpoints() -> tuple[Endpoint, ...]:
+    """Return the routes of this file."""
+    return (
+        Endpoint(
+            method="GET",
+            path="/v1/me/accesses",
+            handle=read_own_accesses,
+            group=OWN,
+            summary="Who read by my consents.",
+            text="For a patient's pseudonym: reads under its own consents. For a member: reads in its custody.",
+            parameters=(natural_parameter("before", "query", "Go on below this access number.", "100"),),
+            answer=json_answer(AccessesAnswer, "A page, newest first."),
+            problems=ASKER_PROBLEMS,
+            is_signed=True,
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/me/consents",
+            handle=read_own_consents,
+            group=OWN,
+            summary="The consents I gave.",
+            answer=json_answer(ConsentsAnswer, "The newest, newest first."),
+            problems=ASKER_PROBLEMS,
+            is_signed=True,
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/me/records",
+            handle=read_own_records,
+            group=OWN,
+            summary="The records about me, or in my custody.",
+            text="Numbers and commitments; the documents stay with their custodian.",
+            parameters=(natural_parameter("after", "query", "Go on above this record number.", "100"),),
+            answer=json_answer(RecordsAnswer, "A page, oldest first."),
+            problems=ASKER_PROBLEMS,
+            is_signed=True,
+        ),
+    )

@@ -6,8 +6,21 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from vervain.gateways.native import examples
+from vervain.gateways.native.endpoint import (
+    HEIGHT,
+    HEX,
+    OBJECT,
+    PROVING,
+    STRING,
+    Answer,
+    Endpoint,
+    Parameter,
+    json_answer,
+    natural_parameter,
+)
 from vervain.gateways.native.gateway import NativeGateway
-from vervain.gateways.native.problems import MALFORMED, RequestProblem
+from vervain.gateways.native.problems import MALFORMED, NOT_FOUND, UNPROVABLE, RequestProblem
 from vervain.gateways.native.reading import IMMUTABLE
 from vervain.gateways.native.requests import path_bytes, path_natural, query_natural, require_known_query
 from vervain.ledger.machine.limits import TRANSACTION_ENTRIES_MAX
@@ -107,3 +120,106 @@ def key_parts(table: Table[Any], key: bytes) -> tuple[bytes, ...]:  # Any: whate
 
 def _text(content: bytes) -> Response:
     return Response(content, media_type=TEXT, headers=_NEWEST_ONLY)
+
+
+def endpoints() -> tuple[Endpoint, ...]:
+    """Return the routes of this file."""
+    receipt = Answer(media_type=TEXT, schema=STRING, text="A `.receipt` file.", example=examples.RECEIPT)
+    return (
+        Endpoint(
+            method="GET",
+            path="/v1/receipts/{leaf_index}",
+            handle=read_receipt,
+            group=PROVING,
+            summary="The receipt of one entry.",
+            text="Offline proof that the entry was logged, and whether it was applied or refused.",
+            parameters=(
+                natural_parameter("leaf_index", "path", "Log index of the transaction, from its answer.", "12"),
+                natural_parameter(
+                    "entry", "query", f"Number of the entry, below {TRANSACTION_ENTRIES_MAX}; 0 if left out.", "0"
+                ),
+            ),
+            answer=receipt,
+            problems=(NOT_FOUND, UNPROVABLE),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/blocks/{height}/receipt",
+            handle=read_block_receipt,
+            group=PROVING,
+            summary="The receipt of a block's own leaf.",
+            text="What the state was after it, and who validates next. A heartbeat has none.",
+            parameters=(HEIGHT,),
+            answer=receipt,
+            problems=(NOT_FOUND, UNPROVABLE),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/proofs/{table}/{key}",
+            handle=read_state_proof,
+            group=PROVING,
+            summary="The proof that a row is there, or is not.",
+            text="Of a proved table, as of the newest block that changed anything.",
+            parameters=(
+                Parameter(
+                    name="table",
+                    where="path",
+                    schema=STRING,
+                    text="Name of a proved table.",
+                    example="consortium.members",
+                ),
+                Parameter(
+                    name="key", where="path", schema=HEX, text="The row's key, in lower-case hex.", example="00" * 32
+                ),
+            ),
+            answer=receipt,
+            problems=(NOT_FOUND, UNPROVABLE),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/checkpoint",
+            handle=read_checkpoint,
+            group=PROVING,
+            summary="The newest checkpoint, cosigned.",
+            text="A C2SP signed note: chain, log size, log root, then the cosignatures of this node and its witnesses.",
+            answer=Answer(media_type=TEXT, schema=STRING, text="A signed note.", example=examples.CHECKPOINT),
+            problems=(UNPROVABLE,),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/consistency",
+            handle=read_consistency,
+            group=PROVING,
+            summary="The proof that the log only grew between two sizes.",
+            parameters=(
+                natural_parameter("from", "query", "The older size.", "1", required=True),
+                natural_parameter("to", "query", "The newer size; the newest if left out.", "2"),
+            ),
+            answer=json_answer(ConsistencyAnswer, "RFC 9162 consistency path."),
+            problems=(UNPROVABLE,),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/tiles/{level}/{index}",
+            handle=read_tile,
+            group=PROVING,
+            summary="One tile of the log.",
+            text="C2SP tlog-tiles: level 0 holds leaf hashes, level L the roots of full tiles below; 1 to 256 hashes "
+            "of 32 bytes. A full tile never changes.",
+            parameters=(
+                natural_parameter("level", "path", f"0 to {TILE_LEVEL_MAX}.", "0"),
+                natural_parameter("index", "path", "Number of the tile in its level.", "0"),
+            ),
+            answer=Answer(media_type=OCTETS, schema=STRING, text="Hashes, concatenated."),
+            problems=(NOT_FOUND,),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/trust",
+            handle=read_trust,
+            group=PROVING,
+            summary="The trust file of this chain as this node knows it.",
+            text="Compare it with what others tell you before you rely on it.",
+            answer=json_answer(OBJECT, "A `.trust` file."),
+        ),
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading what is agreed: head, genesis, blocks, outcomes, questions by name, and what each problem means."""
+"""Reading what is agreed: head, genesis, blocks, outcomes, questions by name, counts, and what each problem means."""
 
 import typing
 from functools import lru_cache
@@ -10,13 +10,27 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vervain.gateways.native.described import portable
+from vervain.gateways.native.described import described, portable
+from vervain.gateways.native.endpoint import HEIGHT, OBJECT, READING, Body, Endpoint, Parameter, json_answer
 from vervain.gateways.native.gateway import NativeGateway
-from vervain.gateways.native.problems import KIND_OF_ERROR, KINDS, MALFORMED, NOT_FOUND, Kind, RequestProblem
+from vervain.gateways.native.problems import (
+    CONFLICT,
+    FORBIDDEN,
+    KIND_OF_ERROR,
+    KINDS,
+    LIMIT_EXCEEDED,
+    MALFORMED,
+    MEDIA_TYPE,
+    NOT_FOUND,
+    TOO_LARGE,
+    Kind,
+    RequestProblem,
+)
 from vervain.gateways.native.requests import path_natural, read_body, require_known_query
 from vervain.ledger.machine.module import Catalogue, Query
 from vervain.ledger.machine.refusals import MachineReason, Malformed, NotFound
 from vervain.ledger.primitives.codec import Natural, encode
+from vervain.readmodel import queries
 from vervain.sdk.contract import JSON, QUERY_BYTES_MAX, BlockAnswer, Head
 
 IMMUTABLE: Final = {"Cache-Control": "public, max-age=31536000, immutable"}  # final: it never changes
@@ -116,6 +130,12 @@ async def ask_query(gateway: NativeGateway, request: Request) -> Response:
     return Response(answer, media_type=JSON)
 
 
+def read_statistics(gateway: NativeGateway, request: Request) -> Response:
+    """Return counts of the whole chain; a count below ten is told as 0."""
+    require_known_query(request)
+    return Response(encode(queries.statistics(gateway.read_model())), media_type=JSON)
+
+
 async def list_problems(gateway: NativeGateway, request: Request) -> Response:
     """Return every kind of problem and every reason of a refusal, with what to do."""
     require_known_query(request)
@@ -160,3 +180,95 @@ def _height(gateway: NativeGateway, request: Request) -> int:
     if height > gateway.node.head.height:
         raise NotFound(MachineReason.ROW_NOT_FOUND, height=height)
     return height
+
+
+def endpoints(catalogue: Catalogue) -> tuple[Endpoint, ...]:
+    """Return the routes of this file."""
+    types = described(catalogue)
+    return (
+        Endpoint(
+            method="GET",
+            path="/v1/head",
+            handle=read_head,
+            group=READING,
+            summary="The newest durable block.",
+            answer=json_answer(Head, "Height, time, log size and roots."),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/genesis",
+            handle=read_genesis,
+            group=READING,
+            summary="What the chain was founded on.",
+            text="The canonical content; its digest is in the chain's name.",
+            answer=json_answer(OBJECT, "The canonical genesis content."),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/blocks/{height}",
+            handle=read_block,
+            group=READING,
+            summary="One stored block.",
+            text="Its transactions in order, each in its canonical encoding; block 0 holds the genesis content.",
+            parameters=(HEIGHT,),
+            answer=json_answer(types.block, "The block."),
+            problems=(NOT_FOUND,),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/outcomes/{height}",
+            handle=read_outcomes,
+            group=READING,
+            summary="What came of each transaction of a block.",
+            parameters=(HEIGHT,),
+            answer=json_answer(types.outcomes, "Outcomes in the order of the transactions."),
+            problems=(NOT_FOUND,),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/queries",
+            handle=list_queries,
+            group=READING,
+            summary="The questions that can be asked, with their schemas.",
+            answer=json_answer(tuple[QuestionEntry, ...], "Questions, sorted by name."),
+        ),
+        Endpoint(
+            method="POST",
+            path="/v1/queries/{name}",
+            handle=ask_query,
+            group=READING,
+            summary="Ask a question about agreed rows.",
+            text="Arguments are one canonical JSON object; `GET /v1/queries` has the schema of each question.",
+            parameters=(
+                Parameter(
+                    name="name",
+                    where="path",
+                    schema={"type": "string", "enum": sorted(catalogue.queries)},
+                    text="Name of the question.",
+                    example=min(catalogue.queries),
+                ),
+            ),
+            body=Body(
+                media_type=JSON, bytes_max=QUERY_BYTES_MAX, schema=OBJECT, text="The question's arguments.", example={}
+            ),
+            answer=json_answer(OBJECT, "The answer, from the newest committed state."),
+            problems=(FORBIDDEN, NOT_FOUND, CONFLICT, LIMIT_EXCEEDED, TOO_LARGE, MEDIA_TYPE),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/statistics",
+            handle=read_statistics,
+            group=READING,
+            summary="Counts of the whole chain.",
+            text="A count below ten is told as 0, so that no number is about a few people.",
+            answer=json_answer(dict[str, int], "Counts by kind."),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/problems",
+            handle=list_problems,
+            group=READING,
+            summary="Every kind of problem and every refusal's code, in words.",
+            answer=json_answer(ProblemsAnswer, "Kinds and reasons."),
+        ),
+    )

@@ -6,6 +6,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from vervain.gateways.native import examples
+from vervain.gateways.native.endpoint import READING, STRING, Answer, Endpoint, natural_parameter
 from vervain.gateways.native.event_hub import HEARTBEAT_SECONDS, EventStream
 from vervain.gateways.native.gateway import NativeGateway
 from vervain.gateways.native.problems import MALFORMED, UNAVAILABLE, RequestProblem
@@ -48,3 +50,24 @@ def _next_height(gateway: NativeGateway, request: Request) -> int:
     if height > newest + 1:
         raise RequestProblem(MALFORMED, "There is no block of that height yet", do=f"The newest is {newest}.")
     return height
+
+
+def endpoints() -> tuple[Endpoint, ...]:
+    """Return the routes of this file."""
+    return (
+        Endpoint(
+            method="GET",
+            path="/v1/events",
+            handle=stream_events,
+            group=READING,
+            summary="Final blocks as they come: server-sent events.",
+            text="The id of an event is the height; its data is a BlockEvent. `Last-Event-ID` resumes behind that "
+            "height, `from` starts at one, else the stream starts with the next block. Comments keep the line open. "
+            "Who reads too slowly is told so in a comment and dropped; coming back with Last-Event-ID misses nothing.",
+            parameters=(
+                natural_parameter("from", "query", "Height of the first event.", "0"),
+                natural_parameter("Last-Event-ID", "header", "Height of the last event that was read.", "6"),
+            ),
+            answer=Answer(media_type=EVENT_STREAM, schema=STRING, text="An endless stream.", example=examples.EVENT),
+        ),
+    )

@@ -15,16 +15,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vervain.engines.engine import FinalOutcome
+from vervain.gateways.native import examples
+from vervain.gateways.native.described import described
+from vervain.gateways.native.endpoint import STRING, WRITING, Answer, Body, Endpoint, json_answer
 from vervain.gateways.native.gateway import NativeGateway
 from vervain.gateways.native.problems import (
+    CONFLICT,
+    FORBIDDEN,
+    LIMIT_EXCEEDED,
     MALFORMED,
+    MEDIA_TYPE,
     NO_TXID,
+    NOT_FOUND,
+    OVER_QUOTA,
     TOO_LARGE,
+    UNAUTHENTICATED,
     RequestProblem,
     problem_of_outcome,
     response_of,
 )
 from vervain.gateways.native.requests import read_body
+from vervain.ledger.machine.module import Catalogue
 from vervain.ledger.machine.refusals import APPLIED, MachineReason
 from vervain.ledger.primitives.codec import encode
 from vervain.node.hosting import OverQuota
@@ -39,6 +50,7 @@ from vervain.sdk.contract import (
 )
 
 APPLIED_TEXT: Final = "Applied: durable and final."
+_REFUSALS: Final = (UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, LIMIT_EXCEEDED, OVER_QUOTA, TOO_LARGE, MEDIA_TYPE)
 _encode_lines: Final = msgspec.json.Encoder(order="sorted").encode_lines
 
 
@@ -117,4 +129,58 @@ def _bulk_answer(outcome: FinalOutcome) -> BulkAnswer:
         txid=msgspec.UNSET if txid == NO_TXID else txid,
         height=outcome.height,
         leaf_index=outcome.leaf_index,
+    )
+
+
+def endpoints(catalogue: Catalogue) -> tuple[Endpoint, ...]:
+    """Return the routes of this file."""
+    types = described(catalogue)
+    return (
+        Endpoint(
+            method="POST",
+            path="/v1/transactions",
+            handle=submit_transaction,
+            group=WRITING,
+            summary="Hand in one signed transaction.",
+            text="Answers when the transaction is durable and final. Sending the same bytes again is safe: the first "
+            "outcome is answered. A refusal is a problem whose status is that of its kind.",
+            body=Body(
+                media_type=JSON,
+                bytes_max=SUBMISSION_BYTES_MAX,
+                schema=types.transaction,
+                text="One transaction in its canonical encoding.",
+                example=examples.TRANSACTION,
+            ),
+            answer=json_answer(
+                types.transaction_answer,
+                "The transaction was applied.",
+                example=examples.TRANSACTION_ANSWER,
+            ),
+            problems=_REFUSALS,
+        ),
+        Endpoint(
+            method="POST",
+            path="/v1/transactions/bulk",
+            handle=submit_bulk,
+            group=WRITING,
+            summary="Hand in many signed transactions at once.",
+            text=f"At most {BULK_TRANSACTIONS_MAX}, one a line. They are one group but not one transaction: each is "
+            "applied or refused alone. The answer has one line for each, in order: "
+            "`{code, txid, height, leaf_index}`; code 0 is applied, others stand in `GET /v1/problems`. "
+            "Lines over a hosted member's quota, or over the node's pool, get code 12: send them again.",
+            body=Body(
+                media_type=LINES,
+                bytes_max=BULK_BYTES_MAX,
+                schema=STRING,
+                text="Transactions in their canonical encoding, each ending in a line feed.",
+                example=examples.TRANSACTION_LINES,
+            ),
+            answer=Answer(
+                media_type=LINES,
+                schema=STRING,
+                text="One line for each transaction.",
+                example=examples.BULK_ANSWER_LINES,
+            ),
+            problems=(TOO_LARGE, MEDIA_TYPE),
+        ),
     )

@@ -136,8 +136,7 @@ class Application:
     # The pool
 
     def check(self, encoded: bytes, *, time: int, state: CommittedState) -> Transaction:
-        """Decide whether a transaction may wait for a block at about `time`; the one place that verifies its signature
-        early.
+        """Decide whether a transaction may wait for a block at about `time`. Alone verifies its signature early.
 
         Refuses: every MachineReason but POOL_FULL.
         """
@@ -146,9 +145,7 @@ class Application:
         return transaction
 
     def remember(self, transaction: Transaction) -> None:
-        """Keep a decoded transaction whose signature was verified, so that no block decodes it again. One thread
-        only.
-        """
+        """Keep a decoded, verified transaction, so that no block decodes it again. One thread only."""
         if transaction.encoded in self._memo:
             return
         self._memo[transaction.encoded] = transaction
@@ -160,9 +157,7 @@ class Application:
     # Proposals
 
     def prepare(self, waiting: Iterable[Transaction], *, time: int, state: CommittedState) -> Prepared:
-        """Choose, in order, what goes into a block at `time`: within bytes, count and work; each signer and id
-        checked.
-        """
+        """Choose, in order, what a block at `time` holds: within bytes, count and work; signers and ids checked."""
         store, window = Store(state), ReplayWindow(state)
         taken: list[Transaction] = []
         refused: list[tuple[Transaction, Refusal]] = []
@@ -398,8 +393,7 @@ class Application:
 def replay(
     application: Application, stored: Iterable[Block], open_state: Callable[[], CommittedState]
 ) -> Iterator[Finalized]:
-    """Finalize stored blocks one by one, each over the state that `open_state` shows after the one before was
-    committed.
+    """Finalize stored blocks one by one, each over what `open_state` shows once the one before is committed.
 
     Raises: InvariantBroken when a block is not the next one.
     """

@@ -12,6 +12,7 @@ TRANSACTION_ENTRIES_MAX: Final = 1_000
 BLOCK_BYTES_MAX: Final = 8_000_000
 BLOCK_TRANSACTIONS_MAX: Final = 10_000
 BLOCK_WORK_MAX: Final = 1_000_000  # work units; one unit is about one row read and written
+WORK_SIGNATURE: Final = 40  # work units of one Ed25519 check inside a rule
 GENESIS_BYTES_MAX: Final = 4_000_000
 
 EXPIRY_SECONDS_MAX: Final = 900  # how far ahead a transaction may expire: how long its id is remembered

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Module = messages with their handlers, tables, queries, invariants; a catalogue is all modules of a chain in
-order.
-"""
+"""Module = handlers, tables, queries, invariants of its messages; a catalogue is all modules of a chain in order."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -19,9 +17,7 @@ from vervain.ledger.primitives.codec import Bytes32, Code, Decoder, Natural, Utc
 class Message(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type"
 ):
-    """Base of everything that may be asked. A concrete message has a tag `<module>.<verb>` or
-    `<module>.<verb>_<noun>`.
-    """
+    """Base of what may be asked; a concrete one has a tag `<module>.<verb>` or `<module>.<verb>_<noun>`."""
 
     WORK: ClassVar[int] = 4
     """Work units of one such message, declared before it runs: about its row reads and writes."""
@@ -93,7 +89,7 @@ class Catalogue:
     Args:
         modules: In their order.
         organisation_of_active_key: (store, actor, key) -> the signer's organisation, or None when that key does not
-        count.
+            count.
         validators: store -> the consensus members, sorted.
     """
 

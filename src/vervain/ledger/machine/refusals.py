@@ -2,9 +2,8 @@
 """Refusal and its six kinds; the numbered reasons.
 
 A rule refuses by raising one of six kinds with a numbered reason of its module. The number is wire format: the
-outcome's
-code is `module number * 100 + reason`, unique over all modules, because the engine's result hash ignores code spaces.
-A refusal carries ids only, never a value that says something about a person.
+outcome's code is `module number * 100 + reason`, unique over all modules, because the engine's result hash ignores code
+spaces. A refusal carries ids only, never a value that says something about a person.
 """
 
 from enum import IntEnum

@@ -2,9 +2,8 @@
 """Typed tables over the store: one declaration gives a table its number, row type, key layout and whether it is proved.
 
 *Proved* tables are in the map with inclusion and absence proofs: what a stranger needs present or absent. *Plain*
-tables
-are held equal by the block's change digest only: anything that grows without end. *Configuration* tables (few rows,
-changed by vote) are covered by the block leaf's `config_root`.
+tables are held equal by the block's change digest only: anything that grows without end. *Configuration* tables (few
+rows, changed by vote) are covered by the block leaf's `config_root`.
 """
 
 from collections.abc import Iterator
@@ -36,8 +35,7 @@ class Table(Generic[R]):
         number: Unique, `module number * 100 + n`: the first two bytes of every key, big-endian.
         row: The row type.
         key: Byte width of each part of the key, in order; integers are big-endian of that width; 0, last only, takes
-        the
-            rest (a string or bytes of any length). Keys that grow in order keep the B-tree fast.
+            the rest (a string or bytes of any length). Keys that grow in order keep the B-tree fast.
         proved: Rows can be proved present or absent.
         configuration: Rows count into `config_root`.
     """
@@ -104,9 +102,7 @@ class Table(Generic[R]):
         store.put(self.stored_key(key), None)
 
     def rows(self, store: Store, leading: Key = ()) -> Iterator[tuple[bytes, R]]:
-        """Yield (key without the table number, row) in key order, of all rows whose key starts with the parts
-        `leading`.
-        """
+        """Yield (key without table number, row), in key order, of rows whose key starts with `leading`."""
         prefix = self.stored_key(leading)
         for stored_key, stored in store.range(prefix, after(prefix)):
             yield stored_key[2:], self._decode(stored)

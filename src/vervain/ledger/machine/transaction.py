@@ -109,9 +109,7 @@ class Transaction:
 
     @classmethod
     def from_checked(cls, encoded: bytes, decoder: Decoder) -> Self:
-        """Decode bytes whose form, root, count and signature were checked before: the same value at a third of the
-        cost.
-        """
+        """Decode bytes that were checked in full before: the same value at a third of the cost."""
         transaction = cls.__new__(cls)
         envelope = _decode_checked(encoded)
         entries = tuple(map(bytes, envelope.entries))

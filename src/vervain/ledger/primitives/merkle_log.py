@@ -2,8 +2,7 @@
 """The append-only log: an RFC 9162 tree, its tiles, inclusion and consistency proofs.
 
 A tree is kept as tiles of 256 hashes, as in C2SP tlog-tiles: tile i of level 0 holds leaf hashes 256*i and on, tile i
-of
-level L the roots of full tiles of level L-1. A proof reads a handful of tiles; appending rewrites only the last of
+of level L the roots of full tiles of level L-1. A proof reads a handful of tiles; appending rewrites only the last of
 each level.
 
 Source: RFC 9162 sections 2.1.1 to 2.1.4; C2SP tlog-tiles.
@@ -57,9 +56,7 @@ def path_of(leaf_hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
 
 
 class Frontier:
-    """The right edge of a growing tree: the roots of its full subtrees, largest first. Enough to append and to name
-    the root.
-    """
+    """A growing tree's right edge: roots of its full subtrees, largest first. Enough to append and name the root."""
 
     __slots__ = ("size", "subtrees")
 
@@ -181,9 +178,7 @@ class TiledTree:
 
 
 class TileWriter:
-    """Appends leaf hashes and collects the tiles that changed: the frontier and the last tile of each level stay in
-    memory.
-    """
+    """Appends leaf hashes, collects changed tiles; frontier and last tile of each level stay in memory."""
 
     def __init__(self, size: int, read_tile: ReadTile) -> None:
         self.frontier = TiledTree(size, read_tile).frontier()

@@ -2,11 +2,9 @@
 """The proved map: rows whose presence or absence a stranger can check.
 
 A fixed binary tree of 2^18 buckets. A key's bucket is the first 18 bits of its hash. A bucket's root is the RFC 9162
-root
-over its (key hash || value hash) pairs sorted by key hash; presence is a path in the bucket and 18 siblings above it,
-absence is shown by the two neighbours of the place where the key would stand. Only the upper tree (16 MiB) is in
-memory;
-pairs are read from storage, one row a bucket.
+root over its (key hash || value hash) pairs sorted by key hash; presence is a path in the bucket and 18 siblings above
+it, absence is shown by the two neighbours of the place where the key would stand. Only the upper tree (16 MiB) is in
+memory; pairs are read from storage, one row a bucket.
 
 Source: rulings.md "State"; decision 0002 (measured against other shapes at 10^4 to 10^7 rows).
 """
@@ -201,9 +199,7 @@ def _verified_bucket_root(place: bytes, value: bytes | None, proof: MapProof) ->
 
 
 def _require_neighbours(place: bytes, places: Sequence[bytes], proof: MapProof) -> None:
-    """Absence: the pairs shown are next to each other, or the first or last of the bucket, with `place` between
-    them.
-    """
+    """Absence: the pairs shown are neighbours around `place`, or the first or last of the bucket beside it."""
     positions = [shown.position for shown in proof.pairs]
     last = proof.bucket_size - 1
     between = len(places) == 2 and positions[1] == positions[0] + 1 and places[0] < place < places[1]

@@ -10,8 +10,8 @@ from vervain.ledger.machine.outcome import Event
 from vervain.ledger.modules.identity.messages import (
     ActorClosed,
     ActorRegistered,
-    KeyRevoked,
     KeyRotated,
+    KeyWithdrawn,
     LicenceChanged,
     LicenceIssued,
 )
@@ -36,7 +36,7 @@ KEYS = Table(
     Column("key", LargeBinary(32), primary_key=True),
     Column("actor", LargeBinary(32), nullable=False, index=True),
     Column("active_from", BigInteger, nullable=False),
-    Column("revoked_at", BigInteger),
+    Column("withdrawn_at", BigInteger),
     Column("compromised_since", BigInteger),
 )
 
@@ -71,17 +71,19 @@ def actor_registered(rows: Rows, _place: Place, _message: object, event: ActorRe
 
 def key_rotated(rows: Rows, _place: Place, _message: object, event: KeyRotated) -> None:
     """End the old key, add the new one."""
-    rows.update(KEYS, {"key": event.old_key, "revoked_at": None}, revoked_at=event.rotated_at)  # unless revoked before
+    rows.update(
+        KEYS, {"key": event.old_key, "withdrawn_at": None}, withdrawn_at=event.rotated_at
+    )  # unless withdrawn before
     rows.insert(KEYS, key=event.new_key, actor=event.actor, active_from=event.rotated_at)
     rows.update(ACTORS, {"actor": event.actor}, key=event.new_key, epoch=event.epoch)
     if event.custody is not UNSET:
         rows.update(ACTORS, {"actor": event.actor}, custody=str(event.custody))
 
 
-def key_revoked(rows: Rows, _place: Place, _message: object, event: KeyRevoked) -> None:
+def key_withdrawn(rows: Rows, _place: Place, _message: object, event: KeyWithdrawn) -> None:
     """End the key."""
     since = None if event.compromised_since is UNSET else event.compromised_since
-    rows.update(KEYS, {"key": event.key}, revoked_at=event.revoked_at, compromised_since=since)
+    rows.update(KEYS, {"key": event.key}, withdrawn_at=event.withdrawn_at, compromised_since=since)
 
 
 def actor_closed(rows: Rows, _place: Place, _message: object, event: ActorClosed) -> None:
@@ -112,7 +114,7 @@ def licence_changed(rows: Rows, _place: Place, _message: object, event: LicenceC
 PROJECTIONS: Mapping[type[Event], Projection] = {
     ActorRegistered: actor_registered,
     KeyRotated: key_rotated,
-    KeyRevoked: key_revoked,
+    KeyWithdrawn: key_withdrawn,
     ActorClosed: actor_closed,
     LicenceIssued: licence_issued,
     LicenceChanged: licence_changed,

@@ -43,6 +43,25 @@ def test_a_leap_is_refused_until_the_clock_is_back() -> None:
     assert clocks.block_clock.read() == int(NOW + 30)
 
 
+def test_small_steps_do_not_add_up() -> None:
+    """Given steps that are each an ordinary correction, when they add up to a leap, then they are refused."""
+    clocks = Clocks()
+    clocks.pass_by(1, leap=LEAP_SECONDS_MAX - 1)
+    assert clocks.block_clock.read() == int(NOW + LEAP_SECONDS_MAX)
+    clocks.pass_by(1, leap=LEAP_SECONDS_MAX - 1)
+    with pytest.raises(ClockLeapt, match="leapt 1198 seconds"):
+        clocks.block_clock.read()
+
+
+def test_a_clock_that_was_set_back_by_mistake_may_be_mended() -> None:
+    """Given a clock set back by a day and read, when it is mended, then it is followed."""
+    clocks = Clocks()
+    clocks.pass_by(10, leap=-86_400)
+    clocks.block_clock.read()
+    clocks.pass_by(10, leap=86_400)
+    assert clocks.block_clock.read() == int(NOW + 20)
+
+
 def test_the_steady_clock_goes_on() -> None:
     """Given this machine, when the steady clock is read twice, then it went on by about the time between."""
     before = seconds_since_boot()

@@ -19,8 +19,8 @@ from tests.toy_ledger import (
     GENESIS,
     GENESIS_BLOCK,
     NOTES,
-    REVOKED,
     TOY,
+    WITHDRAWN,
     Count,
     NoKey,
     Note,
@@ -345,13 +345,13 @@ def test_expired_id_is_forgotten_and_can_not_be_used_again(chain: Chain) -> None
 
 def test_key_is_looked_up_in_the_state_before_the_block(chain: Chain) -> None:
     """
-    Given a key that is revoked in the state.
+    Given a key that is withdrawn in the state.
     When it signs.
     Then KEY_NOT_ACTIVE and no leaf; another key writes.
     """
     encoded = chain.sign("x")
     key = Transaction(encoded, TOY.message_decoder).header.key
-    chain.state.rows.put(REVOKED.stored_key(key), encode(NoKey()))
+    chain.state.rows.put(WITHDRAWN.stored_key(key), encode(NoKey()))
     finalized = chain.block(encoded, chain.sign("y", seed=OTHER_SEED))
     assert [outcome.code for outcome in finalized.outcomes] == [MachineReason.KEY_NOT_ACTIVE, 0]
     assert finalized.leaf_indexes == (None, 2)
@@ -591,16 +591,16 @@ def test_judged_proposal_and_another_block_at_the_same_time_agree(chain: Chain) 
 def test_judged_proposal_has_no_say_at_another_time_or_height(chain: Chain) -> None:
     """
     Given a transaction in a proposal that was judged good.
-    When a block with it comes only after its expiry, and another after its key was revoked.
+    When a block with it comes only after its expiry, and another after its key was withdrawn.
     Then EXPIRED and KEY_NOT_ACTIVE: what was judged counts for that height and time alone.
     """
-    late, revoked = chain.sign("late", expires_at=MINUTE + 1), chain.sign("revoked", seed=OTHER_SEED)
-    judged = Block(height=1, time=MINUTE, transactions=(late, revoked))
+    late, withdrawn = chain.sign("late", expires_at=MINUTE + 1), chain.sign("withdrawn", seed=OTHER_SEED)
+    judged = Block(height=1, time=MINUTE, transactions=(late, withdrawn))
     assert chain.application.process(judged, chain.state)
     assert chain.codes(late, time=MINUTE + 2) == [MachineReason.EXPIRED]
-    key = Transaction(revoked, TOY.message_decoder).header.key
-    chain.state.rows.put(REVOKED.stored_key(key), encode(NoKey()))
-    assert chain.codes(revoked, time=MINUTE + 2) == [MachineReason.KEY_NOT_ACTIVE]
+    key = Transaction(withdrawn, TOY.message_decoder).header.key
+    chain.state.rows.put(WITHDRAWN.stored_key(key), encode(NoKey()))
+    assert chain.codes(withdrawn, time=MINUTE + 2) == [MachineReason.KEY_NOT_ACTIVE]
 
 
 def test_memo_is_bounded_however_often_one_is_remembered(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:

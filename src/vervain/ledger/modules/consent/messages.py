@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from vervain.ledger.machine.limits import WORK_SIGNATURE
 from vervain.ledger.machine.module import Message
 from vervain.ledger.machine.outcome import Event
 from vervain.ledger.machine.refusals import (
@@ -25,7 +26,6 @@ from vervain.ledger.primitives.codec import Bytes16, Bytes32, Bytes64, Code, Nat
 from vervain.ledger.primitives.hashing import ACCESS, CONSENT, READ, sha256
 
 CATEGORIES_MAX: Final = 32  # category commitments of one grant or request; DS4P has about twenty sensitivities
-WORK_SIGNATURE: Final = 40  # work units of one Ed25519 check inside a rule
 WORK_KEY_CHECK: Final = 30  # work units of one subgroup check of a public key
 WORK_PROVED_ROW: Final = 16  # work units of one proved row: its bucket is read, hashed again and written
 

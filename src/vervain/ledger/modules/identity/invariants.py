@@ -14,7 +14,7 @@ def current_keys_count(store: Store) -> list[str]:
     breaches = []
     for actor_id, actor in ACTORS.rows(store):
         key = KEYS.get(store, actor.key)
-        counts = key is not None and key.actor == actor_id and key.revoked_at is UNSET and key.epoch == actor.epoch
+        counts = key is not None and key.actor == actor_id and key.withdrawn_at is UNSET and key.epoch == actor.epoch
         if counts is not (actor.status is ActorStatus.ACTIVE):
             breaches.append(
                 f"actor {actor_id.hex()} is {actor.status}, its key {'counts' if counts else 'does not count'}"
@@ -31,9 +31,9 @@ def keys_belong(store: Store) -> list[str]:
         actor = ACTORS.get(store, key.actor)
         if actor is None or actor.organisation != key.organisation:
             breaches.append(f"a key names actor {key.actor.hex()}, who is missing or of another organisation")
-        elif key.revoked_at is UNSET and actor.key != public_key:
+        elif key.withdrawn_at is UNSET and actor.key != public_key:
             breaches.append(f"a key that is not the current one of actor {key.actor.hex()} counts")
-        elif key.revoked_at is UNSET and key.is_independent is not (actor.custody is Custody.SELF):
+        elif key.withdrawn_at is UNSET and key.is_independent is not (actor.custody is Custody.SELF):
             breaches.append(f"the key of actor {key.actor.hex()} is not kept by whom its actor says")
     return breaches
 

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from vervain.ledger.machine.limits import WORK_SIGNATURE
 from vervain.ledger.machine.module import Message
 from vervain.ledger.machine.outcome import Event
 from vervain.ledger.machine.refusals import (
@@ -30,7 +31,6 @@ LICENCE_SECONDS_MAX: Final = 20 * 366 * 86_400  # twenty years; most registers r
 LICENCES_PER_HOLDER_MAX: Final = 64
 LICENCE_CHANGES_MAX: Final = 1_000
 FOUNDING_ORGANISATIONS_MAX: Final = 1_000
-WORK_SIGNATURE: Final = 40  # work units of one Ed25519 check inside a rule
 WORK_KEY_CHECK: Final = 32  # work units of vetting a public key (a subgroup check)
 
 Profession = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.:|-]*\Z")]
@@ -109,7 +109,7 @@ class IdentityReason(Reason):
     NOT_YOUR_ACTOR = 209, Forbidden, "The signer does not act for this actor.", "Let the actor or its custodian sign."
     ACTOR_CLOSED = 210, Conflict, "The actor is closed.", "Register a new one."
     NO_SUCH_KEY = 211, NotFound, "The key was never registered.", "Check the key."
-    KEY_ALREADY_REVOKED = 212, Conflict, "The key had already stopped counting.", "Nothing to withdraw."
+    KEY_ALREADY_WITHDRAWN = 212, Conflict, "The key had already stopped counting.", "Nothing to withdraw."
     COMPROMISED_IN_FUTURE = 213, Malformed, "The time of compromise lies ahead.", "Name a time that has passed."
     ORGANISATION_NEEDS_KEY = 214, Conflict, "An organisation keeps one key.", "Rotate it, or leave the consortium."
     NOT_IN_CUSTODY = (
@@ -179,7 +179,7 @@ class RotateKey(Message, frozen=True, kw_only=True, tag="identity.rotate_key"):
     custody: Custody | UnsetType = UNSET
 
 
-class RevokeKey(Message, frozen=True, kw_only=True, tag="identity.revoke_key"):
+class WithdrawKey(Message, frozen=True, kw_only=True, tag="identity.withdraw_key"):
     """Make a key stop counting after this block, or note since when an old one was compromised.
 
     Attributes:
@@ -275,12 +275,12 @@ class KeyRotated(Event, frozen=True, kw_only=True, tag="identity.key_rotated"):
     custody: Custody | UnsetType = UNSET
 
 
-class KeyRevoked(Event, frozen=True, kw_only=True, tag="identity.key_revoked"):
+class KeyWithdrawn(Event, frozen=True, kw_only=True, tag="identity.key_withdrawn"):
     """A key does not count from the next block on, or has a new time of compromise."""
 
     actor: Bytes32
     key: Bytes32
-    revoked_at: UtcSeconds
+    withdrawn_at: UtcSeconds
     compromised_since: UtcSeconds | UnsetType = UNSET
 
 
@@ -385,4 +385,4 @@ def licence_id(txid: bytes, entry_index: int) -> bytes:
     return sha256(LICENCE + txid + entry_index.to_bytes(4, "big"))
 
 
-EVENTS = (ActorRegistered, KeyRotated, KeyRevoked, ActorClosed, LicenceIssued, LicenceChanged)
+EVENTS = (ActorRegistered, KeyRotated, KeyWithdrawn, ActorClosed, LicenceIssued, LicenceChanged)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be read of identity: by anybody through `QUERIES`, by other modules through the plain functions.
 
-`organisation_of_active_key` is asked for every transaction: it reads the key's row, and the member's unless
-the key is a patient's own.
+`organisation_of_active_key` is asked for every transaction: it reads the key's row, and the member's unless the key is
+a patient's own.
 """
 
 import msgspec
@@ -40,17 +40,17 @@ def organisation_of_active_key(store: Store, actor: bytes, key: bytes) -> bytes 
     that nobody loses the right to withdraw a consent because an institution left.
     """
     row = KEYS.get(store, key)
-    if row is None or row.actor != actor or row.revoked_at is not msgspec.UNSET:
+    if row is None or row.actor != actor or row.withdrawn_at is not msgspec.UNSET:
         return None
     return row.organisation if row.is_independent or consortium.is_active(store, row.organisation) else None
 
 
-def is_revoked(store: Store, key: bytes) -> bool:
-    """Tell whether a signing key (32 bytes) was replaced or revoked: for ever, for no rule takes an end back or
+def is_withdrawn(store: Store, key: bytes) -> bool:
+    """Tell whether a signing key (32 bytes) was replaced or withdrawn: for ever, for no rule takes an end back or
     registers a key twice. A key that does not count for another reason (its member is suspended) may count again.
     """
     row = KEYS.get(store, key)
-    return row is not None and row.revoked_at is not msgspec.UNSET
+    return row is not None and row.withdrawn_at is not msgspec.UNSET
 
 
 def actor(store: Store, actor_id: bytes) -> Actor | None:

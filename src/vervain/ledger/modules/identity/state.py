@@ -55,7 +55,7 @@ class Key(Row, frozen=True, kw_only=True):
         epoch: The actor's epoch in which it counts.
         active_from: Block time of its registration; it signs from the next block on.
         is_independent: A patient's own: it counts also while the organisation is suspended or gone.
-        revoked_at: Block time after whose block it stopped.
+        withdrawn_at: Block time after whose block it stopped.
         compromised_since: From when on what it signed is in doubt.
     """
 
@@ -64,7 +64,7 @@ class Key(Row, frozen=True, kw_only=True):
     epoch: Natural
     active_from: UtcSeconds
     is_independent: bool = False
-    revoked_at: UtcSeconds | UnsetType = UNSET
+    withdrawn_at: UtcSeconds | UnsetType = UNSET
     compromised_since: UtcSeconds | UnsetType = UNSET
 
 

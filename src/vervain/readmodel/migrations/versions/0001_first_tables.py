@@ -88,7 +88,7 @@ def upgrade() -> None:
         sa.Column("key", sa.LargeBinary(length=32), nullable=False),
         sa.Column("actor", sa.LargeBinary(length=32), nullable=False),
         sa.Column("active_from", sa.BigInteger(), nullable=False),
-        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("withdrawn_at", sa.BigInteger(), nullable=True),
         sa.Column("compromised_since", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("key"),
     )

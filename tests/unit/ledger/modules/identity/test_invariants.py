@@ -38,7 +38,7 @@ def ward(chain: SmallChain) -> SmallChain:
 
 def stopped_key(chain: SmallChain) -> None:
     """Stop an active actor's key."""
-    KEYS.put(chain.store, DOCTOR.key, replace(KEYS.require(chain.store, DOCTOR.key), revoked_at=chain.time))
+    KEYS.put(chain.store, DOCTOR.key, replace(KEYS.require(chain.store, DOCTOR.key), withdrawn_at=chain.time))
 
 
 def running_key(chain: SmallChain) -> None:
@@ -52,7 +52,7 @@ def locked_organisation(chain: SmallChain) -> None:
     row = ACTORS.require(chain.store, REGULATOR.id)
     ACTORS.put(chain.store, REGULATOR.id, replace(row, status=ActorStatus.LOCKED))
     key = KEYS.require(chain.store, REGULATOR.key)
-    KEYS.put(chain.store, REGULATOR.key, replace(key, revoked_at=chain.time))
+    KEYS.put(chain.store, REGULATOR.key, replace(key, withdrawn_at=chain.time))
 
 
 def ownerless_key(chain: SmallChain) -> None:

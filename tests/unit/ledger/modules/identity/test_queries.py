@@ -156,19 +156,19 @@ def test_who_acts_for_an_organisation(ward: SmallChain) -> None:
         assert caught.value.reason is reason
 
 
-def test_key_that_was_replaced_is_revoked_and_no_other(ward: SmallChain) -> None:
+def test_key_that_was_replaced_is_withdrawn_and_no_other(ward: SmallChain) -> None:
     """
     Given a doctor's key, one that replaced it, one that nobody registered, and a suspended insurer's.
     When each is asked for.
-    Then only the replaced one is revoked: the others count, or may count one day.
+    Then only the replaced one is withdrawn: the others count, or may count one day.
     """
     new = Party("new")
     keys = (DOCTOR.key, new.key, INSURER.key)
-    assert [queries.is_revoked(ward.store, key) for key in keys] == [False] * 3
+    assert [queries.is_withdrawn(ward.store, key) for key in keys] == [False] * 3
     ward.submit(DOCTOR, ward.rotation(DOCTOR.id, new))
     ward.submit(HOSPITAL, Propose(change=SuspendMember(organisation=INSURER.id)))
     assert queries.organisation_of_active_key(ward.store, INSURER.id, INSURER.key) is None
-    assert [queries.is_revoked(ward.store, key) for key in keys] == [True, False, False]
+    assert [queries.is_withdrawn(ward.store, key) for key in keys] == [True, False, False]
 
 
 def test_who_is_staff(ward: SmallChain) -> None:

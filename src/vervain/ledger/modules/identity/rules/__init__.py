@@ -7,12 +7,12 @@ from vervain.ledger.modules.identity.messages import (
     IssueLicence,
     Register,
     ReinstateLicence,
-    RevokeKey,
     RotateKey,
     SuspendLicence,
+    WithdrawKey,
     WithdrawLicence,
 )
-from vervain.ledger.modules.identity.rules.actors import close_actor, register, revoke_key, rotate_key
+from vervain.ledger.modules.identity.rules.actors import close_actor, register, rotate_key, withdraw_key
 from vervain.ledger.modules.identity.rules.licences import (
     issue_licence,
     reinstate_licence,
@@ -23,7 +23,7 @@ from vervain.ledger.modules.identity.rules.licences import (
 HANDLERS: dict[type[Message], Handler] = {
     Register: register,
     RotateKey: rotate_key,
-    RevokeKey: revoke_key,
+    WithdrawKey: withdraw_key,
     CloseActor: close_actor,
     IssueLicence: issue_licence,
     SuspendLicence: suspend_licence,

@@ -23,11 +23,11 @@ from vervain.ledger.modules.identity.messages import (
     CloseActor,
     Custody,
     IdentityReason,
-    KeyRevoked,
     KeyRotated,
+    KeyWithdrawn,
     Register,
-    RevokeKey,
     RotateKey,
+    WithdrawKey,
     registration_bytes,
     rotation_bytes,
 )
@@ -170,11 +170,11 @@ def rotate_key(context: Context, message: RotateKey) -> None:
     )
 
 
-def revoke_key(context: Context, message: RevokeKey) -> None:
+def withdraw_key(context: Context, message: WithdrawKey) -> None:
     """Stop a key, or note since when an older one was compromised. The actor is locked until its key is rotated.
 
     Refuses: NotFound(NO_SUCH_KEY), Forbidden(NOT_YOUR_ACTOR), Malformed(COMPROMISED_IN_FUTURE),
-        Conflict(KEY_ALREADY_REVOKED, ORGANISATION_NEEDS_KEY).
+        Conflict(KEY_ALREADY_WITHDRAWN, ORGANISATION_NEEDS_KEY).
     """
     # AUTHORITY
     key = KEYS.get(context.store, message.key)
@@ -187,20 +187,20 @@ def revoke_key(context: Context, message: RevokeKey) -> None:
     since = message.compromised_since
     if since is not UNSET and since > context.block_time:
         raise Malformed(IdentityReason.COMPROMISED_IN_FUTURE)
-    counts = key.revoked_at is UNSET
+    counts = key.withdrawn_at is UNSET
     if not counts and (since is UNSET or (key.compromised_since is not UNSET and since >= key.compromised_since)):
-        raise Conflict(IdentityReason.KEY_ALREADY_REVOKED, actor=key.actor)
+        raise Conflict(IdentityReason.KEY_ALREADY_WITHDRAWN, actor=key.actor)
     if counts and actor.kind is ActorKind.ORGANISATION:
         raise Conflict(IdentityReason.ORGANISATION_NEEDS_KEY, actor=key.actor)
 
     # CHANGE
-    revoked_at = context.block_time if key.revoked_at is UNSET else key.revoked_at
-    KEYS.put(context.store, message.key, replace(key, revoked_at=revoked_at, compromised_since=since))
+    withdrawn_at = context.block_time if key.withdrawn_at is UNSET else key.withdrawn_at
+    KEYS.put(context.store, message.key, replace(key, withdrawn_at=withdrawn_at, compromised_since=since))
     if counts:
         ACTORS.put(context.store, key.actor, replace(actor, status=ActorStatus.LOCKED))
 
     # EVENT
-    context.emit(KeyRevoked(actor=key.actor, key=message.key, revoked_at=revoked_at, compromised_since=since))
+    context.emit(KeyWithdrawn(actor=key.actor, key=message.key, withdrawn_at=withdrawn_at, compromised_since=since))
 
 
 def close_actor(context: Context, message: CloseActor) -> None:
@@ -271,5 +271,5 @@ def _key_of(actor_id: bytes, actor: Actor, active_from: int) -> Key:
 def _stop_key(context: Context, key: bytes) -> None:
     """Make a key stop after this block, unless it had stopped before."""
     row = KEYS.require(context.store, key)
-    if row.revoked_at is UNSET:
-        KEYS.put(context.store, key, replace(row, revoked_at=context.block_time))
+    if row.withdrawn_at is UNSET:
+        KEYS.put(context.store, key, replace(row, withdrawn_at=context.block_time))

@@ -16,12 +16,12 @@ from vervain.ledger.modules.identity.messages import (
     CloseActor,
     Custody,
     IdentityReason,
-    KeyRevoked,
     KeyRotated,
+    KeyWithdrawn,
     Register,
-    RevokeKey,
     RotateKey,
     RotationReason,
+    WithdrawKey,
 )
 from vervain.ledger.modules.identity.state import ACTORS, KEYS, Actor, Key
 from vervain.ledger.primitives.codec import encode
@@ -292,7 +292,7 @@ def test_rotate_replaces_the_key(ward: SmallChain) -> None:
         registered_at=now - 1,
     )
     assert key_of(ward, DOCTOR) == Key(
-        actor=DOCTOR.id, organisation=HOSPITAL.id, epoch=0, active_from=now - 1, revoked_at=now
+        actor=DOCTOR.id, organisation=HOSPITAL.id, epoch=0, active_from=now - 1, withdrawn_at=now
     )
     assert key_of(ward, NEW) == Key(actor=DOCTOR.id, organisation=HOSPITAL.id, epoch=1, active_from=now)
     assert outcome.events == (
@@ -355,11 +355,11 @@ def test_rotate_unlocks_a_patient_in_custody(ward: SmallChain) -> None:
     When the hospital rotates it.
     Then the patient is active again, and the old key keeps the time it was withdrawn.
     """
-    ward.submit(HOSPITAL, RevokeKey(key=HE.key))
+    ward.submit(HOSPITAL, WithdrawKey(key=HE.key))
     withdrawn_at = ward.time
     assert ward.submit(HOSPITAL, ward.rotation(HE.id, NEW, actor=HE.id)).is_applied
     assert actor_of(ward, HE.id).status is ActorStatus.ACTIVE
-    assert key_of(ward, HE).revoked_at == withdrawn_at
+    assert key_of(ward, HE).withdrawn_at == withdrawn_at
 
 
 def test_rotate_refused_when_actor_is_not_found(ward: SmallChain) -> None:
@@ -443,24 +443,26 @@ def test_rotate_refused_when_keys_are_weak_or_used(ward: SmallChain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signer", "revoked"), [(DOCTOR, DOCTOR), (HOSPITAL, DOCTOR), (NURSE, DOCTOR), (SHE, SHE), (HOSPITAL, HE)]
+    ("signer", "withdrawn"), [(DOCTOR, DOCTOR), (HOSPITAL, DOCTOR), (NURSE, DOCTOR), (SHE, SHE), (HOSPITAL, HE)]
 )
-def test_revoke_locks_the_actor(ward: SmallChain, signer: Party, revoked: Party) -> None:
+def test_withdraw_locks_the_actor(ward: SmallChain, signer: Party, withdrawn: Party) -> None:
     """
     Given a doctor and patients.
     When the actor itself, its employer, a colleague for the employer or the custodian withdraws the key.
     Then the key stops, the actor is locked, and it is announced.
     """
-    outcome = ward.submit(signer, RevokeKey(key=revoked.key, compromised_since=ward.time))
-    expected = KeyRevoked(actor=revoked.id, key=revoked.key, revoked_at=ward.time, compromised_since=ward.time - 1)
+    outcome = ward.submit(signer, WithdrawKey(key=withdrawn.key, compromised_since=ward.time))
+    expected = KeyWithdrawn(
+        actor=withdrawn.id, key=withdrawn.key, withdrawn_at=ward.time, compromised_since=ward.time - 1
+    )
     assert outcome.events == (expected,)
-    assert actor_of(ward, revoked.id).status is ActorStatus.LOCKED
-    key = key_of(ward, revoked)
-    assert (key.revoked_at, key.compromised_since) == (ward.time, ward.time - 1)
-    assert not ward.can_write(revoked)
+    assert actor_of(ward, withdrawn.id).status is ActorStatus.LOCKED
+    key = key_of(ward, withdrawn)
+    assert (key.withdrawn_at, key.compromised_since) == (ward.time, ward.time - 1)
+    assert not ward.can_write(withdrawn)
 
 
-def test_revoke_notes_an_earlier_compromise_of_an_old_key(ward: SmallChain) -> None:
+def test_withdraw_notes_an_earlier_compromise_of_an_old_key(ward: SmallChain) -> None:
     """
     Given a hospital that rotated its key.
     When it notes since when the old key was compromised, and then an earlier time.
@@ -469,62 +471,62 @@ def test_revoke_notes_an_earlier_compromise_of_an_old_key(ward: SmallChain) -> N
     ward.submit(HOSPITAL, ward.rotation(HOSPITAL.id, NEW, RotationReason.SUSPECTED_COMPROMISE))
     ended_at = ward.time
     for since in (ended_at - 1, ended_at - 2):
-        outcome = ward.submit(NEW, RevokeKey(key=HOSPITAL.key, compromised_since=since), actor=HOSPITAL.id)
+        outcome = ward.submit(NEW, WithdrawKey(key=HOSPITAL.key, compromised_since=since), actor=HOSPITAL.id)
         assert outcome.is_applied
         old = key_of(ward, HOSPITAL)
-        assert (old.revoked_at, old.compromised_since) == (ended_at, since)
+        assert (old.withdrawn_at, old.compromised_since) == (ended_at, since)
     assert ward.can_write(NEW, actor=HOSPITAL.id)
 
 
-def test_revoke_refused_when_key_is_not_found(ward: SmallChain) -> None:
+def test_withdraw_refused_when_key_is_not_found(ward: SmallChain) -> None:
     """
     Given a key that nobody registered.
     When it is withdrawn.
     Then NO_SUCH_KEY.
     """
-    assert ward.refusal(HOSPITAL, RevokeKey(key=NEW.key)) == (IdentityReason.NO_SUCH_KEY, 0)
+    assert ward.refusal(HOSPITAL, WithdrawKey(key=NEW.key)) == (IdentityReason.NO_SUCH_KEY, 0)
 
 
-@pytest.mark.parametrize(("signer", "revoked"), [(INSURER, DOCTOR), (HOSPITAL, SHE), (SHE, HE), (DOCTOR, HOSPITAL)])
-def test_revoke_refused_when_it_is_not_your_actor(ward: SmallChain, signer: Party, revoked: Party) -> None:
+@pytest.mark.parametrize(("signer", "withdrawn"), [(INSURER, DOCTOR), (HOSPITAL, SHE), (SHE, HE), (DOCTOR, HOSPITAL)])
+def test_withdraw_refused_when_it_is_not_your_actor(ward: SmallChain, signer: Party, withdrawn: Party) -> None:
     """
     Given a doctor, patients and the hospital.
     When another member, the hospital of a patient with her own key, another patient or staff withdraws the key.
     Then NOT_YOUR_ACTOR.
     """
-    assert ward.refusal(signer, RevokeKey(key=revoked.key)) == (IdentityReason.NOT_YOUR_ACTOR, 0)
+    assert ward.refusal(signer, WithdrawKey(key=withdrawn.key)) == (IdentityReason.NOT_YOUR_ACTOR, 0)
 
 
-def test_revoke_refused_when_already_revoked(ward: SmallChain) -> None:
+def test_withdraw_refused_when_already_withdrawn(ward: SmallChain) -> None:
     """
     Given a key withdrawn as compromised since a time.
     When it is withdrawn again, without a time, with the same or a later one.
-    Then KEY_ALREADY_REVOKED.
+    Then KEY_ALREADY_WITHDRAWN.
     """
     since = ward.time
-    ward.submit(HOSPITAL, RevokeKey(key=DOCTOR.key, compromised_since=since))
+    ward.submit(HOSPITAL, WithdrawKey(key=DOCTOR.key, compromised_since=since))
     for again in (UNSET, since, since + 1):
-        message = RevokeKey(key=DOCTOR.key, compromised_since=again)
-        assert ward.refusal(HOSPITAL, message) == (IdentityReason.KEY_ALREADY_REVOKED, 0)
+        message = WithdrawKey(key=DOCTOR.key, compromised_since=again)
+        assert ward.refusal(HOSPITAL, message) == (IdentityReason.KEY_ALREADY_WITHDRAWN, 0)
 
 
-def test_revoke_refused_when_compromise_lies_ahead(ward: SmallChain) -> None:
+def test_withdraw_refused_when_compromise_lies_ahead(ward: SmallChain) -> None:
     """
     Given a doctor's key.
     When it is withdrawn as compromised from a later second on.
     Then COMPROMISED_IN_FUTURE.
     """
-    message = RevokeKey(key=DOCTOR.key, compromised_since=ward.time + 2)
+    message = WithdrawKey(key=DOCTOR.key, compromised_since=ward.time + 2)
     assert ward.refusal(HOSPITAL, message) == (IdentityReason.COMPROMISED_IN_FUTURE, 0)
 
 
-def test_revoke_refused_when_organisation_needs_its_key(ward: SmallChain) -> None:
+def test_withdraw_refused_when_organisation_needs_its_key(ward: SmallChain) -> None:
     """
     Given a hospital with its one key.
     When it withdraws it.
     Then ORGANISATION_NEEDS_KEY.
     """
-    message = RevokeKey(key=HOSPITAL.key)
+    message = WithdrawKey(key=HOSPITAL.key)
     assert ward.refusal(HOSPITAL, message) == (IdentityReason.ORGANISATION_NEEDS_KEY, 0)
 
 
@@ -544,7 +546,7 @@ def test_close_ends_the_actor(ward: SmallChain, signer: Party, closed: Party) ->
     outcome = ward.submit(signer, CloseActor(actor=named))
     assert outcome.events == (ActorClosed(actor=closed.id, closed_at=ward.time),)
     assert actor_of(ward, closed.id).status is ActorStatus.CLOSED
-    assert key_of(ward, closed).revoked_at == ward.time
+    assert key_of(ward, closed).withdrawn_at == ward.time
     assert not ward.can_write(closed)
 
 

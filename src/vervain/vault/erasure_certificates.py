@@ -65,7 +65,7 @@ class ErasureCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         custodian: 32-byte id.
         commitments: Of the document versions, sorted; they stay on the ledger and hide.
         copies: Who had been given keys to them, sorted, the first `COPIES_PER_CERTIFICATE_MAX`; `copies_count` tells
-        all.
+            all.
         copies_count: How many there are.
         kind: What the destruction is worth: logical (files overwritten) or hardware (destroyed in a device or service).
         erased_at: UTC seconds.

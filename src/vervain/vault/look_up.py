@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finding documents in an opened vault: by name, by record, by subject. From any thread; nothing is written.
+"""Looking documents up in an opened vault: by name, by record, by subject. From any thread; nothing is written.
 
 Names stand in the index as tokens under the vault's own key, and what is said of a document is sealed under its slot.
 """
@@ -20,7 +20,7 @@ PAGE_DOCUMENTS_MAX: Final = 1_000
 CIPHERS_MAX: Final = 4_096  # slots' ciphers kept ready
 
 
-class Finder:
+class LookUp:
     """Looks documents up.
 
     Args:
@@ -120,14 +120,6 @@ class Finder:
         with self._index.view() as view:
             return max(0, view.head().live_bytes)
 
-    def describe(self, document: int) -> StoredDocument:
-        """Return what the vault says of a document number.
-
-        Raises: NotStored, KeyErased.
-        """
-        with self._index.view() as view:
-            return self._facts_of(view, document)
-
     # Inner parts
 
     def _slot_of(self, view: IndexView, subject: bytes) -> Slot | None:
@@ -136,11 +128,14 @@ class Finder:
         return slot if slot is not None and slot.number != INDEX_SLOT and slot.subject == subject else None
 
     def _cipher(self, slot: Slot) -> AESGCM:
-        cipher = self._ciphers.get((slot.number, slot.generation))
+        place = (slot.number, slot.generation)
+        cipher = self._ciphers.get(place)
         if cipher is None:
             if len(self._ciphers) >= CIPHERS_MAX:
                 self._ciphers.clear()
-            cipher = self._ciphers[slot.number, slot.generation] = AESGCM(slot.key)
+            cipher = self._ciphers[place] = AESGCM(slot.key)
+            if not self._slots.has(*place):  # erased meanwhile; what goes later is cleared by the erasure after it went
+                self._ciphers.pop(place, None)
         return cipher
 
     def _is_live(self, view: IndexView, document: int) -> bool:
@@ -166,13 +161,16 @@ class Finder:
     def _known(self, view: IndexView, resource_type: str, resource_id: str, stored: bytes) -> KnownDocument:
         name = self._tokens.name(self.custodian, resource_type, resource_id)
         sealed = [each for each in map(view.row, view.documents_named(name)) if isinstance(each, SealedRow)]
+        erased_version = view.head().erased_version
         if not sealed:
-            return KnownDocument(0, is_newest=False)
-        _, row = self._open_row(sealed[-1])
+            return KnownDocument(erased_version + 1, is_newest=False)
+        rows = [self._open_row(each)[1] for each in sealed]
+        row = rows[-1]
         made = record_commitment(
             resource_type=resource_type, resource_id=resource_id, version=row.version, salt=row.salt, stored=stored
         )
-        return KnownDocument(len(sealed), is_newest=made == row.commitment)
+        highest = max(erased_version, *(each.version_number for each in rows))
+        return KnownDocument(highest + 1, is_newest=made == row.commitment)
 
     def _former(self, view: IndexView, document: StoredDocument) -> StoredDocument | None:
         name = self._tokens.name(self.custodian, document.resource_type, document.resource_id)
