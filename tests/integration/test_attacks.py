@@ -142,11 +142,12 @@ def test_million_names(tmp_path: Path, leak: Leak) -> None:
     """Given 10^6 names, then the honest build's patients are not found; the careless build is caught by both."""
     workload = Workload(patients=1_000, organisations=5, runs=Runs.ORGANISATION, leak=leak)
     report = attack(tmp_path / "chain", workload, names=1_000_000, processes=2)
-    reached = {each.attack: each.accuracy for each in report.verdicts}
+    verdicts = {each.attack: each for each in report.verdicts}
+    dictionary, order = verdicts["dictionary of 1000000 names"], verdicts["by identity.register: order first"]
     if leak is Leak.NONE:
-        assert report.is_below_bar and reached["dictionary of 1000000 names"] == 0.0, report.told()
+        assert report.is_below_bar and dictionary.correct == 0, report.told()
     else:
-        assert reached["dictionary of 1000000 names"] == reached["by identity.register: order first"] == 1.0
+        assert dictionary.accuracy == 1.0 and order.is_found and order.accuracy > 0.1, report.told()
 
 
 @pytest.mark.prove

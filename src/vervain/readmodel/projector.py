@@ -59,6 +59,7 @@ class Projector:
         self._engine, self._catalogue, self._feed = engine, catalogue, feed
         self._wake = threading.Event()
         self._stopping = False
+        self._give_way_until = 0.0
         self._projecting = threading.Lock()
         self._thread: threading.Thread | None = None
         self.failure: Exception | None = None
@@ -70,7 +71,11 @@ class Projector:
         return -1 if newest is None else int(newest)
 
     def catch_up(self, progress: Callable[[int], None] = lambda height: None) -> int:
-        """Project every committed block that is not in the tables yet; return the newest height."""
+        """Project every committed block that is not in the tables yet; return the newest height.
+
+        Args:
+            progress: Told the newest height after each SQL transaction.
+        """
         with self._projecting:
             height = self.height()
             blocks = self._feed.blocks(height + 1)
@@ -157,18 +162,18 @@ class Projector:
         if self._thread is not None:
             self._thread.join()
 
-    def _give_way(self) -> None:
-        """Wait while the engine is busy, but never longer than the tables may lag."""
-        deadline = monotonic() + LAG_SECONDS_MAX
-        while self._is_busy() and not self._stopping and monotonic() < deadline:
+    def _give_way(self, _height: int = 0) -> None:
+        """Wait while the engine is busy, before each SQL transaction, but never longer than the tables may lag."""
+        while self._is_busy() and not self._stopping and monotonic() < self._give_way_until:
             sleep(GIVE_WAY_SECONDS)
 
     def _follow(self) -> None:
         try:
             while not self._stopping:
                 self._wake.wait()
+                self._give_way_until = monotonic() + LAG_SECONDS_MAX
                 self._give_way()
                 self._wake.clear()
-                self.catch_up()
+                self.catch_up(self._give_way)
         except Exception as error:  # noqa: BLE001 - a broken read model must not stop the ledger; /readyz tells it
             self.failure = error

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
@@ -135,3 +136,29 @@ def test_reader_opens_nothing_that_is_not_there_and_writes_nothing(feed: StoredF
     with pytest.raises(Exception, match="readonly"), reader.begin() as connection:
         connection.exec_driver_sql("DELETE FROM blocks")
     reader.dispose()
+
+
+def test_the_follower_stands_back_between_two_sql_transactions_but_not_for_ever(
+    feed: StoredFeed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Given SQL transactions of one block each, and an engine that becomes busy once the founding is in the tables.
+    When the follower is woken, and later the longest lag is over.
+    Then only the founding is in the tables at first, and all of the chain in the end.
+    """
+    monkeypatch.setattr(projector_module, "ENTRIES_PER_COMMIT", 1)
+    monkeypatch.setattr(projector_module, "LAG_SECONDS_MAX", 1.5)
+    engine = open_database(tmp_path / "fresh.sqlite", writable=True)
+    projector = Projector(engine, CATALOGUE, feed, is_busy=lambda: projector.height() >= 0)
+    projector.start()
+    projector.wake()
+    deadline = monotonic() + 30
+    while projector.height() < 0 and monotonic() < deadline:
+        sleep(0.01)
+    sleep(0.3)
+    first = projector.height()
+    while projector.height() == first and monotonic() < deadline:
+        sleep(0.01)
+    projector.stop()
+    newest = max(block.height for block in feed.blocks(0))
+    assert (first, projector.height()) == (0, newest)

@@ -163,13 +163,14 @@ class Application:
         refused: list[tuple[Transaction, Refusal]] = []
         postponed: list[Transaction] = []
         signers: dict[bytes, bytes] = {}
+        organisations: dict[tuple[bytes, bytes], bytes] = {}
         encoded_bytes = work = 0
         for transaction in waiting:
             if postponed or len(taken) == BLOCK_TRANSACTIONS_MAX:
                 postponed.append(transaction)
                 continue
             try:
-                organisation = self._admitted(transaction, time, store, window)
+                organisation = self._admitted(transaction, time, store, window, organisations)
             except Refusal as refusal:
                 refused.append((transaction, refusal.with_traceback(None)))  # which would hold this frame, in a cycle
                 continue
@@ -287,10 +288,34 @@ class Application:
             self.remember(transaction)
         return transaction
 
-    def _admitted(self, transaction: Transaction, time: int, before: Store, window: ReplayWindow) -> bytes:
-        """Return the organisation of a transaction that may write."""
+    def _admitted(
+        self,
+        transaction: Transaction,
+        time: int,
+        before: Store,
+        window: ReplayWindow,
+        organisations: dict[tuple[bytes, bytes], bytes] | None = None,
+    ) -> bytes:
+        """Return the organisation of a transaction that may write.
+
+        Args:
+            organisations: Those of the (actor, key) pairs looked up before in the same state; added to.
+        """
         self._require_in_time(transaction, time)
-        return self._require_signer(transaction, before, window)
+        header = transaction.header
+        signer = header.actor, header.key
+        organisation = organisations.get(signer) if organisations else None
+        if organisation is None:
+            organisation = self.catalogue.organisation_of_active_key(before, *signer)
+            if organisation is None:
+                raise Unauthenticated(MachineReason.KEY_NOT_ACTIVE, actor=header.actor)
+            if organisations is not None:
+                organisations[signer] = organisation
+        if window.first_place(transaction) is not None:
+            raise Conflict(MachineReason.ALREADY_SEEN, txid=transaction.txid)
+        if window.is_full(organisation):
+            raise LimitExceeded(MachineReason.TOO_MANY_UNEXPIRED, organisation=organisation)
+        return organisation
 
     def _require_in_time(self, transaction: Transaction, time: int) -> None:
         if transaction.work > BLOCK_WORK_MAX:
@@ -302,17 +327,6 @@ class Application:
             raise Conflict(MachineReason.EXPIRED)
         if header.expires_at > time + EXPIRY_SECONDS_MAX:
             raise Conflict(MachineReason.EXPIRES_TOO_LATE)
-
-    def _require_signer(self, transaction: Transaction, before: Store, window: ReplayWindow) -> bytes:
-        header = transaction.header
-        organisation = self.catalogue.organisation_of_active_key(before, header.actor, header.key)
-        if organisation is None:
-            raise Unauthenticated(MachineReason.KEY_NOT_ACTIVE, actor=header.actor)
-        if window.first_place(transaction) is not None:
-            raise Conflict(MachineReason.ALREADY_SEEN, txid=transaction.txid)
-        if window.is_full(organisation):
-            raise LimitExceeded(MachineReason.TOO_MANY_UNEXPIRED, organisation=organisation)
-        return organisation
 
     def _changes(
         self,

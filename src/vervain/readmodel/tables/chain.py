@@ -49,6 +49,12 @@ def _insert_of(table: Table) -> str:
     return str(table.insert().compile(dialect=sqlite.dialect(paramstyle="qmark")))
 
 
+@cache
+def _columns_of(table: Table) -> tuple[str, ...]:
+    """Return the names of a table's columns, which SQLAlchemy lists anew each time."""
+    return tuple(table.c.keys())
+
+
 class Rows:
     """Rows gathered for one SQL transaction: inserts of one table go in one statement, kept in order with updates."""
 
@@ -58,7 +64,7 @@ class Rows:
 
     def insert(self, table: Table, /, **row: Any) -> None:  # Any: as above
         """Add a row; columns that are not named are NULL."""
-        self._inserts.setdefault(table, []).append(tuple(map(row.get, table.c.keys())))
+        self._inserts.setdefault(table, []).append(tuple(map(row.get, _columns_of(table))))
 
     def update(self, table: Table, where: dict[str, Any], /, **values: Any) -> None:  # Any: as above
         """Change the row with that key, after every insert so far."""
