@@ -39,7 +39,7 @@ from vervain.vault.key_holder import SoftwareKeyHolder
 from vervain.vault.slot_format import FILE_BYTES_MAX, parse_file_header, read_segments
 
 Token = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-FirstSeen = Annotated[str, msgspec.Meta(pattern=r"^[^ ]+ [0-9a-f]{64}\Z")]  # first custodian, keyed digest
+FirstSeen = Annotated[str, msgspec.Meta(pattern=r"^.+ [0-9a-f]{64}\Z")]  # first custodian, keyed digest
 _NOT_THE_LEDGERS: Final = "It is not the key that the ledger has for its owner"
 
 

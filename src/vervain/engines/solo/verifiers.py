@@ -173,7 +173,8 @@ class VerifierPool:
                 self._failed(chunk, error)
                 continue
             except Exception as error:  # noqa: BLE001 - this thread must live: without it nothing is ever answered
-                self._failed(chunk, Unreachable("Signatures cannot be verified now", why=type(error).__name__))
+                told = "Send the same bytes again; if that fails too, start the node again."
+                self._failed(chunk, Unreachable("Signatures cannot be verified now", why=type(error).__name__, do=told))
                 continue
             self._judged([(key, encoded, code) for (key, encoded), code in zip(chunk, codes, strict=True)])
 

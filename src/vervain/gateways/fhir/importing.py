@@ -311,7 +311,7 @@ class Importer:
             if resource.resource_type == "Patient":
                 token = self._token(f"Patient/{resource.id}")
                 digest = hmac.digest(self._token_key, resource.bytes, sha256).hex()
-                custodian, known = self._people.get(token, f"{resource.custodian} {digest}").split(" ")
+                custodian, known = self._people.get(token, f"{resource.custodian} {digest}").rsplit(" ", 1)
                 if known != digest and custodian != resource.custodian:
                     return resource
                 seen[token] = f"{resource.custodian} {digest}"
